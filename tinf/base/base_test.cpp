@@ -1,0 +1,138 @@
+// The foundations: time, signals, tasks, backoff, results, metrics.
+#include <gtest/gtest.h>
+
+#include "tinf/base/result.h"
+#include "tinf/testing/virtual_time.h"
+
+namespace tinf {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::VirtualTime;
+
+Task<void> sleep_then_append(Clock& clock, Duration how_long, std::vector<int>& order, int number) {
+  co_await clock.sleep_for(how_long);
+  order.push_back(number);
+}
+
+TEST(Clock, SleepersWakeInTheOrderOfTheirDeadlines) {
+  VirtualTime time;
+  std::vector<int> order;
+  time.spawn(sleep_then_append(time, 2h, order, 2));
+  time.spawn(sleep_then_append(time, 1h, order, 1));
+  time.run_for(3h);
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+}
+
+Task<void> wait_for_signal(Signal& signal, Clock& clock, Duration limit, std::optional<bool>& notified) {
+  notified = co_await signal.wait_until(clock, clock.now() + limit);
+}
+
+TEST(Signal, WakesAWaiterBeforeItsDeadline) {
+  VirtualTime time;
+  Signal signal;
+  std::optional<bool> notified;
+  time.spawn(wait_for_signal(signal, time, 1h, notified));
+  time.run_for(1s);
+  EXPECT_FALSE(notified.has_value());
+  signal.notify();
+  time.run_for(1s);
+  EXPECT_EQ(notified, true);
+}
+
+TEST(Signal, RemembersANotificationThatNobodyWaitedFor) {
+  VirtualTime time;
+  Signal signal;
+  signal.notify();
+  std::optional<bool> notified;
+  time.spawn(wait_for_signal(signal, time, 1h, notified));
+  time.run_for(1s);
+  EXPECT_EQ(notified, true);
+}
+
+TEST(Signal, SaysSoWhenTheDeadlineCameFirst) {
+  VirtualTime time;
+  Signal signal;
+  std::optional<bool> notified;
+  time.spawn(wait_for_signal(signal, time, 1s, notified));
+  time.run_for(2s);
+  EXPECT_EQ(notified, false);
+}
+
+struct SetOnExit {
+  explicit SetOnExit(bool& f) : flag(f) {}
+  ~SetOnExit() { flag = true; }
+  bool& flag;
+};
+
+Task<void> sleep_for_ever(Clock& clock, bool& unwound) {
+  SetOnExit guard(unwound);
+  co_await clock.sleep_for(10000h);
+}
+
+Task<void> stop_group(TaskGroup& group, bool& stopped) {
+  co_await group.stop();
+  stopped = true;
+}
+
+TEST(TaskGroup, StopUnwindsSleepingTasksBeforeItReturns) {
+  VirtualTime time;
+  TaskGroup group(time.runtime().executor);
+  bool unwound = false;
+  bool stopped = false;
+  group.spawn(sleep_for_ever(time, unwound));
+  time.run_for(1s);
+  EXPECT_EQ(group.running(), 1u);
+  time.spawn(stop_group(group, stopped));
+  time.run_for(0s);
+  EXPECT_TRUE(unwound);
+  EXPECT_TRUE(stopped);
+  EXPECT_EQ(group.running(), 0u);
+}
+
+TEST(Backoff, DoublesToItsMaximumAndForgetsAfterHealth) {
+  VirtualTime time;
+  Random random(1);
+  BackoffOptions options;
+  options.jitter = 0;
+  Backoff backoff(time, random, options);
+  EXPECT_EQ(backoff.next(), 800ms);
+  EXPECT_EQ(backoff.next(), 1600ms);
+  for (int i = 0; i < 10; ++i) (void)backoff.next();
+  EXPECT_EQ(backoff.next(), 30s);
+  time.run_for(3min);
+  EXPECT_EQ(backoff.next(), 800ms);
+}
+
+TEST(Backoff, StaysWithinItsJitter) {
+  VirtualTime time;
+  Random random(7);
+  Backoff backoff(time, random);
+  for (int i = 0; i < 1000; ++i) {
+    const Duration wait = backoff.next();
+    EXPECT_GE(wait, 800ms);
+    EXPECT_LE(wait, 60s);
+  }
+}
+
+TEST(Metrics, ASeriesLeavesWithItsLastHolder) {
+  Metrics metrics;
+  {
+    auto counter = metrics.counter("tinf_events_total", "Events.", {{"cluster", "c1"}});
+    metrics.counter("tinf_events_total", "Events.", {{"cluster", "c1"}})->add(3);
+    const auto families = metrics.collect();
+    ASSERT_EQ(families.size(), 1u);
+    EXPECT_EQ(families[0].samples[0].value, 3);
+  }
+  EXPECT_TRUE(metrics.collect().empty());
+}
+
+TEST(Error, CodesAndStatusesAgree) {
+  for (const Code code : {Code::NotFound, Code::Expired, Code::Invalid, Code::Unauthorized, Code::Forbidden, Code::TooManyRequests,
+                          Code::Unavailable, Code::Timeout, Code::Internal}) {
+    EXPECT_EQ(code_from_http_status(http_status(code)), code) << to_string(code);
+  }
+}
+
+}  // namespace
+}  // namespace tinf

@@ -1,0 +1,51 @@
+// A Store keeps the objects of one scope: one writer, many readers.
+// tinf/contract/store_contract.h is the suite that every implementation passes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "tinf/base/result.h"
+#include "tinf/base/task.h"
+#include "tinf/object/fingerprint.h"
+#include "tinf/object/watch_event.h"
+
+namespace tinf {
+
+// The reading half. Thread-safe; a store on disk may block the calling thread, one in memory does not.
+class StoreReader {
+ public:
+  virtual ~StoreReader() = default;
+
+  // Null if there is no such object.
+  virtual Result<ObjectPtr> get(const ObjectKey& key) const = 0;
+
+  // All objects in key order as of one moment; of one namespace if it is not empty.
+  virtual Result<std::vector<ObjectPtr>> list(std::string_view namespace_name) const = 0;
+  Result<std::vector<ObjectPtr>> list() const { return list(std::string_view()); }
+
+  virtual std::size_t size() const = 0;
+
+  // Of all objects, as kept up change by change. O(1).
+  virtual Fingerprint fingerprint() const = 0;
+
+  // The version that the writer last stored.
+  virtual ResourceVersion version() const = 0;
+};
+
+// The writing half. Called from one strand, one call at a time.
+class StoreWriter {
+ public:
+  virtual ~StoreWriter() = default;
+
+  // Makes the store hold exactly `all`; readers see the old set or the new one. An object equal to the one
+  // already held (same uid, version and bytes) is kept, so that a list that changes nothing allocates nothing that stays.
+  virtual Task<Result<void>> replace(Snapshot all) = 0;
+
+  // Applies changes in their order. Idempotent: after a reconnect an event may come twice. Deleting what is not there, or
+  // what has another uid than the event's, changes nothing.
+  virtual Task<Result<void>> apply(EventBatch changes) = 0;
+};
+
+}  // namespace tinf

@@ -1,0 +1,39 @@
+// Fingerprint: one small value that tells whether two sets of objects are equal, byte for byte.
+// Count plus the sum of 128-bit hashes: order does not matter, and a change costs one subtraction and one addition.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tinf/base/result.h"
+#include "tinf/object/object.h"
+
+namespace tinf {
+
+// XXH3-128 of an object's bytes, in which its key, uid and version stand.
+// Not cryptographic: it finds errors, not forgeries (who may write to a topic is the broker's rule).
+struct EntryHash {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+
+  static EntryHash of(const Object& object);
+  auto operator<=>(const EntryHash&) const = default;
+};
+
+struct Fingerprint {
+  std::uint64_t count = 0;
+  std::uint64_t high = 0;  // The sum modulo 2^128.
+  std::uint64_t low = 0;
+
+  void add(const EntryHash& entry);
+  void remove(const EntryHash& entry);
+
+  auto operator<=>(const Fingerprint&) const = default;
+
+  std::string to_string() const;  // "<count>:<32 hexadecimal digits>"
+  static Result<Fingerprint> from_string(std::string_view text);
+};
+
+}  // namespace tinf

@@ -1,0 +1,92 @@
+// Object: one Kubernetes object, kept as the bytes the API server wrote, its metadata found once.
+// Bytes pass through the whole house unparsed; only names, versions and labels are looked at.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tinf/base/result.h"
+
+namespace tinf {
+
+struct ObjectKey {
+  std::string namespace_name;  // Empty for cluster-scoped objects.
+  std::string name;
+
+  auto operator<=>(const ObjectKey&) const = default;
+
+  std::string to_string() const;  // "default/web", or "web" where there is no namespace.
+};
+
+struct ObjectKeyHash {
+  std::size_t operator()(const ObjectKey& key) const;
+};
+
+// How objects are cut when they come in.
+struct ParseOptions {
+  bool keep_managed_fields = false;
+  // Items of a typed list carry neither; given, they are put in front where the object lacks them, in the order
+  // and form in which the API server writes them in a watch event, so that list and watch give equal bytes.
+  std::string_view kind;
+  std::string_view api_version;
+};
+
+class Object;
+using ObjectPtr = std::shared_ptr<const Object>;
+
+// Immutable, so it crosses threads freely. Views it returns live as long as it does.
+class Object {
+ public:
+  // Copies `json` (any bytes; they are validated: UTF-8, grammar, depth at most 256, unique metadata).
+  // Invalid: not a JSON object, or metadata.name is missing or not a plain name.
+  static Result<ObjectPtr> parse(std::string_view json, const ParseOptions& options);
+  static Result<ObjectPtr> parse(std::string_view json) { return parse(json, ParseOptions()); }
+
+  std::string_view raw() const { return {bytes_.get(), size_}; }
+
+  std::string_view kind() const { return at(kind_); }
+  std::string_view api_version() const { return at(api_version_); }
+  std::string_view namespace_name() const { return at(namespace_); }
+  std::string_view name() const { return at(name_); }
+  std::string_view uid() const { return at(uid_); }
+  std::string_view resource_version() const { return at(resource_version_); }
+  ObjectKey key() const;
+
+  // metadata.labels and metadata.annotations, decoded on each call, in the object's order.
+  std::vector<std::pair<std::string, std::string>> labels() const { return string_map(labels_); }
+  std::vector<std::pair<std::string, std::string>> annotations() const { return string_map(annotations_); }
+
+  // The JSON text at a JSON Pointer (RFC 6901), e.g. "/spec/replicas" or "/metadata/generation"; walks the raw bytes.
+  std::optional<std::string_view> json_at(std::string_view pointer) const;
+  // The same for a string value, unescaped; nothing if it is not a string.
+  std::optional<std::string> string_at(std::string_view pointer) const;
+  // The same for a whole number.
+  std::optional<std::int64_t> integer_at(std::string_view pointer) const;
+
+  // What this object costs in memory, all in: bytes.
+  std::size_t memory_bytes() const { return sizeof(Object) + size_ + kAllocationOverhead; }
+
+ private:
+  struct Span {
+    std::uint32_t offset = 0;
+    std::uint32_t length = 0;
+  };
+  struct Scanner;                                       // Finds the spans; the one user of simdjson here.
+  static constexpr std::size_t kAllocationOverhead = 48;  // Control block and two malloc headers.
+
+  Object() = default;
+  std::string_view at(Span span) const { return {bytes_.get() + span.offset, span.length}; }
+  std::vector<std::pair<std::string, std::string>> string_map(Span span) const;
+
+  std::unique_ptr<char[]> bytes_;
+  std::uint32_t size_ = 0;
+  Span kind_, api_version_, namespace_, name_, uid_, resource_version_, labels_, annotations_;
+};
+
+}  // namespace tinf

@@ -1,0 +1,103 @@
+// Objects keep their bytes, lose only managedFields, and refuse what is not one.
+#include "tinf/object/object.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tinf/object/fingerprint.h"
+
+namespace tinf {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Pair;
+
+ObjectPtr parsed(std::string_view json, const ParseOptions& options = ParseOptions()) {
+  auto object = Object::parse(json, options);
+  EXPECT_TRUE(object) << (object ? "" : object.error().message);
+  return object ? *object : nullptr;
+}
+
+constexpr std::string_view kConfigMap =
+    R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"web","namespace":"default","uid":"u1","resourceVersion":"812",)"
+    R"("labels":{"app":"a\"b","tier":"x"},"managedFields":[{"manager":"kubectl","x":["]"]}]},"data":{"k":"v"}})";
+
+TEST(Object, KeepsTheBytesButManagedFields) {
+  const auto object = parsed(kConfigMap);
+  EXPECT_EQ(object->raw(),
+            R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"web","namespace":"default","uid":"u1","resourceVersion":"812",)"
+            R"("labels":{"app":"a\"b","tier":"x"}},"data":{"k":"v"}})");
+  EXPECT_EQ(object->kind(), "ConfigMap");
+  EXPECT_EQ(object->key(), (ObjectKey{"default", "web"}));
+  EXPECT_EQ(object->uid(), "u1");
+  EXPECT_EQ(object->resource_version(), "812");
+  EXPECT_THAT(object->labels(), ElementsAre(Pair("app", "a\"b"), Pair("tier", "x")));
+}
+
+TEST(Object, CutsManagedFieldsWhereverTheyStand) {
+  EXPECT_EQ(parsed(R"({"metadata":{"managedFields":[1],"name":"a","uid":"u"}})")->raw(), R"({"metadata":{"name":"a","uid":"u"}})");
+  EXPECT_EQ(parsed(R"({"metadata":{"name":"a" , "managedFields" : [1] }})")->raw(), R"({"metadata":{"name":"a"  }})");
+  EXPECT_EQ(parsed(R"({"metadata":{"name":"a","managedFields":[],"uid":"u"}})")->uid(), "u");
+  ParseOptions keep;
+  keep.keep_managed_fields = true;
+  EXPECT_EQ(parsed(kConfigMap, keep)->raw(), kConfigMap);
+}
+
+TEST(Object, GivesAListItemTheTypeThatItsListCarries) {
+  ParseOptions options;
+  options.kind = "ConfigMap";
+  options.api_version = "v1";
+  const auto object = parsed(R"({"metadata":{"name":"a","managedFields":[1],"uid":"u"},"data":{}})", options);
+  EXPECT_EQ(object->raw(), R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","uid":"u"},"data":{}})");
+  EXPECT_EQ(object->kind(), "ConfigMap");
+  EXPECT_EQ(object->api_version(), "v1");
+  EXPECT_EQ(object->uid(), "u");
+  EXPECT_EQ(parsed(kConfigMap, options)->raw(), parsed(kConfigMap)->raw());
+}
+
+TEST(Object, FindsValuesByPointer) {
+  const auto object = parsed(R"({"metadata":{"name":"a"},"spec":{"replicas" : 3 ,"names":["x","y\n"],"o":{"k":1}}})");
+  EXPECT_EQ(object->json_at("/spec/replicas"), "3");
+  EXPECT_EQ(object->integer_at("/spec/replicas"), 3);
+  EXPECT_EQ(object->string_at("/spec/names/1"), "y\n");
+  EXPECT_EQ(object->json_at("/spec/o"), R"({"k":1})");
+  EXPECT_EQ(object->json_at("/spec/none"), std::nullopt);
+  EXPECT_EQ(object->string_at("/spec/replicas"), std::nullopt);
+}
+
+TEST(Object, RefusesWhatIsNotAnObject) {
+  std::string deep = R"({"metadata":{"name":"a"},"x":)";
+  for (int i = 0; i < 1000; ++i) deep += "[";
+  for (const std::string& bad : std::vector<std::string>{
+           "", "[]", "null", "{", R"({"metadata":{}})", R"({"metadata":{"name":""}})", R"({"metadata":{"name":7}})",
+           R"({"metadata":{"name":"a/b"}})", R"({"metadata":{"name":"a\u0041"}})", R"({"metadata":{"name":"a"},"metadata":{"name":"b"}})",
+           R"({"metadata":{"name":"a"},"spec":{"x":tru}})", R"({"metadata":{"name":"a"}} {})", "{\"metadata\":{\"name\":\"\xff\"}}", deep}) {
+    EXPECT_FALSE(Object::parse(bad)) << bad;
+  }
+}
+
+TEST(Fingerprint, DependsOnContentAndNotOnOrder) {
+  const auto a = EntryHash::of(*parsed(R"({"metadata":{"name":"a","uid":"1"}})"));
+  const auto b = EntryHash::of(*parsed(R"({"metadata":{"name":"b","uid":"2"}})"));
+  Fingerprint ab, ba;
+  ab.add(a), ab.add(b);
+  ba.add(b), ba.add(a);
+  EXPECT_EQ(ab, ba);
+  ab.remove(a), ab.remove(b);
+  EXPECT_EQ(ab, Fingerprint());
+  EXPECT_NE(EntryHash::of(*parsed(R"({"metadata":{"name":"a","uid":"1"},"d":1})")), a);
+}
+
+TEST(Fingerprint, ReadsWhatItWrites) {
+  Fingerprint fingerprint;
+  for (int i = 0; i < 100; ++i) fingerprint.add(EntryHash::of(*parsed(R"({"metadata":{"name":"n)" + std::to_string(i) + "\"}}")));
+  const auto read = Fingerprint::from_string(fingerprint.to_string());
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, fingerprint);
+  for (const auto* bad : {"", "1:", "1:xyz", "x:00000000000000000000000000000000", "1:0000000000000000000000000000000g"}) {
+    EXPECT_FALSE(Fingerprint::from_string(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace tinf
