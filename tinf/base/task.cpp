@@ -5,6 +5,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -19,6 +20,7 @@ struct TaskGroup::State {
   Executor executor;
   asio::steady_timer all_ended;  // Never fires; cancelled to wake join().
   std::list<asio::cancellation_signal> running;
+  std::list<asio::cancellation_signal> ended;  // Until their last cancel() has run into the void.
 };
 
 namespace {
@@ -46,7 +48,9 @@ void TaskGroup::spawn(Task<void> task) {
   auto self = state->running.emplace(state->running.end());
   asio::co_spawn(state->executor, std::move(task),
                  asio::bind_cancellation_slot(self->slot(), [state, self](std::exception_ptr failure) {
-                   state->running.erase(self);
+                   // A cancel() from another turn is on its way to this signal's slot: it goes one turn later.
+                   state->ended.splice(state->ended.end(), state->running, self);
+                   asio::post(state->executor, [state, self] { state->ended.erase(self); });
                    if (state->running.empty()) state->all_ended.cancel();
                    if (failure && !is_cancellation(failure)) std::rethrow_exception(failure);
                  }));
