@@ -41,6 +41,13 @@ std::string_view to_string(Code code) {
   return row_of(code).reason;
 }
 
+Code code_from_string(std::string_view reason) {
+  for (const Row& row : kRows) {
+    if (row.reason == reason) return row.code;
+  }
+  return Code::Internal;
+}
+
 int http_status(Code code) {
   return row_of(code).status;
 }

@@ -25,6 +25,9 @@ enum class Code {
 // The name of a code as Kubernetes writes it in Status.reason, e.g. "Expired".
 std::string_view to_string(Code code);
 
+// The code of that name; Internal for a name that is none of ours.
+Code code_from_string(std::string_view reason);
+
 // The HTTP status that carries `code`, e.g. 410 for Expired.
 int http_status(Code code);
 

@@ -293,8 +293,9 @@ std::optional<std::string_view> Object::json_at(std::string_view pointer) const 
       simdjson::ondemand::array array;
       if (value.get_array().get(array) || array.raw_json().get(text)) return false;
     } else {
-      text = trimmed(value.raw_json_token());
+      text = value.raw_json_token();
     }
+    text = trimmed(text);
     found = raw().substr(static_cast<std::size_t>(text.data() - begin), text.size());
     return true;
   });

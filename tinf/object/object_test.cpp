@@ -36,7 +36,7 @@ TEST(Object, KeepsTheBytesButManagedFields) {
 
 TEST(Object, CutsManagedFieldsWhereverTheyStand) {
   EXPECT_EQ(parsed(R"({"metadata":{"managedFields":[1],"name":"a","uid":"u"}})")->raw(), R"({"metadata":{"name":"a","uid":"u"}})");
-  EXPECT_EQ(parsed(R"({"metadata":{"name":"a" , "managedFields" : [1] }})")->raw(), R"({"metadata":{"name":"a"  }})");
+  EXPECT_EQ(parsed(R"({"metadata":{"name":"a" , "managedFields" : [1] }})")->raw(), R"({"metadata":{"name":"a" }})");
   EXPECT_EQ(parsed(R"({"metadata":{"name":"a","managedFields":[],"uid":"u"}})")->uid(), "u");
   ParseOptions keep;
   keep.keep_managed_fields = true;
