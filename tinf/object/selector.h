@@ -1,0 +1,90 @@
+// Label and field selectors: which objects are meant, in the syntax and with the meaning that Kubernetes gives them.
+// Canonical forms are equal where selectors are written differently but mean the same, so that scopes can be shared.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tinf/base/result.h"
+#include "tinf/object/object.h"
+
+namespace tinf {
+
+// Requirements that all must hold. Immutable after parse(); thread-safe.
+class LabelSelector {
+ public:
+  LabelSelector() = default;  // Selects everything.
+
+  // Reads "a=b,c!=d,e in (f,g),h notin (i),j,!k,l>5,m<6". Empty text selects everything.
+  // Invalid: the grammar, or a key or value that no label can have; the message quotes what was found where.
+  static Result<LabelSelector> parse(std::string_view text);
+
+  // `!=` and `notin` also select objects that lack the label, as in Kubernetes.
+  bool matches(const Object& object) const;
+  bool matches(const std::vector<std::pair<std::string, std::string>>& labels) const;
+
+  bool empty() const { return requirements_.empty(); }
+
+  // Sorted by key, doubles removed, the shortest spelling: "in (a)" and "==a" become "=a". parse(canonical()) equals
+  // it.
+  std::string canonical() const;
+
+  // The one value that `key` must have, if there is one: lets an index answer instead of a walk.
+  std::optional<std::string_view> required_value(std::string_view key) const;
+
+  bool operator==(const LabelSelector&) const = default;
+
+ private:
+  enum class Operator { In, NotIn, Exists, DoesNotExist, GreaterThan, LessThan };
+  struct Requirement {
+    std::string key;
+    Operator op = Operator::Exists;
+    std::vector<std::string> values;  // Sorted, no doubles.
+    auto operator<=>(const Requirement&) const = default;
+
+    bool matches(const std::string* value) const;  // Null: the object has no such label.
+    std::string text() const;
+  };
+  class Parser;
+
+  std::vector<Requirement> requirements_;  // Sorted, no doubles.
+};
+
+// Requirements on fields by dotted path: "metadata.name=web,spec.nodeName!=n1". A backslash quotes ',', '=' and itself.
+// Matched on the object's bytes: a missing field, null included, counts as empty, numbers and booleans as their JSON
+// text. An API server knows few paths for most resources; whether it accepts one is its affair. Immutable after
+// parse(); thread-safe.
+class FieldSelector {
+ public:
+  FieldSelector() = default;  // Selects everything.
+
+  // Invalid: a term without an operator, or a path that is empty or has an empty step.
+  static Result<FieldSelector> parse(std::string_view text);
+
+  bool matches(const Object& object) const;
+  bool empty() const { return requirements_.empty(); }
+  std::string canonical() const;  // Sorted by path, doubles removed, "==" as "=".
+  std::optional<std::string_view> required_value(std::string_view path) const;
+
+  bool operator==(const FieldSelector&) const = default;
+
+ private:
+  struct Requirement {
+    std::string path;
+    bool equal = true;
+    std::string value;
+    auto operator<=>(const Requirement&) const = default;
+  };
+
+  std::vector<Requirement> requirements_;  // Sorted, no doubles.
+};
+
+// What Kubernetes accepts as a label's key ("app", "example.com/app") and value. Invalid: the message says which rule
+// was broken.
+Result<void> check_label_key(std::string_view key);
+Result<void> check_label_value(std::string_view value);
+
+}  // namespace tinf
