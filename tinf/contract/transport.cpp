@@ -9,6 +9,15 @@ const std::string* Message::attribute(std::string_view name) const {
   return nullptr;
 }
 
+std::size_t message_bytes(const Message& message) {
+  // MQTT 5, 3.3: fixed header 5, topic 2 + n, packet identifier 2, length of the properties 4, content type 3 + n,
+  // user property 5 + n. The lengths are of variable size; these are the largest.
+  std::size_t bytes = 13 + message.topic.size() + message.body.size();
+  if (!message.content_type.empty()) bytes += 3 + message.content_type.size();
+  for (const auto& [name, value] : message.attributes) bytes += 5 + name.size() + value.size();
+  return bytes;
+}
+
 bool topic_matches(std::string_view filter, std::string_view topic) {
   // Wildcards at the start do not match topics that begin with '$' (MQTT 5, 4.7.2).
   if (!topic.empty() && topic[0] == '$' && !filter.empty() && (filter[0] == '+' || filter[0] == '#')) return false;

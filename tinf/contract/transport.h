@@ -26,9 +26,13 @@ struct Message {
   const std::string* attribute(std::string_view name) const;  // Null if absent.
 };
 
+// What a message counts against maximum_message_bytes: its parts and an upper bound of what MQTT 5 puts around them, so
+// that a message which passes here also passes a broker that counts every byte of the packet.
+std::size_t message_bytes(const Message& message);
+
 // What receive() hands out, in the order in which it happened.
 struct TransportConnected {
-  std::size_t maximum_message_bytes = 0;  // Of a whole message, the smaller of the configured limit and the broker's.
+  std::size_t maximum_message_bytes = 0;  // Of message_bytes(), the smaller of the configured limit and the broker's.
 };
 struct TransportDisconnected {
   Error reason = Error(Code::Unavailable, "");
@@ -47,9 +51,10 @@ class Transport {
   // Forbidden: the broker refuses this topic.
   virtual Task<Result<void>> publish(Message message) = 0;
 
-  // Receives what matches `filter` (MQTT's wildcards: `+` one level, `#` the rest) from now on and after every reconnect.
-  // Returns when the broker has said yes; at once if not connected (it is asked at the next connect, and a refusal ends in
-  // receive() as TransportDisconnected with Forbidden). Forbidden: the broker's rules deny it; the message names the filter.
+  // Receives what matches `filter` (MQTT's wildcards: `+` one level, `#` the rest) from now on and after every
+  // reconnect. Returns when the broker has said yes; at once if not connected (it is asked at the next connect, and a
+  // refusal ends in receive() as TransportDisconnected with Forbidden). Forbidden: the broker's rules deny it; the
+  // message names the filter.
   virtual Task<Result<void>> subscribe(std::string filter) = 0;
   virtual Task<Result<void>> unsubscribe(std::string filter) = 0;
 
