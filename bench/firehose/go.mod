@@ -1,0 +1,3 @@
+module transport-informer.io/bench/firehose
+
+go 1.19
