@@ -354,4 +354,10 @@ std::optional<std::string_view> FieldSelector::required_value(std::string_view p
   return std::nullopt;
 }
 
+std::vector<std::string_view> FieldSelector::paths() const {
+  std::vector<std::string_view> paths;
+  for (const auto& requirement : requirements_) paths.push_back(requirement.path);
+  return paths;
+}
+
 }  // namespace tinf

@@ -68,6 +68,7 @@ class FieldSelector {
   bool empty() const { return requirements_.empty(); }
   std::string canonical() const;  // Sorted by path, doubles removed, "==" as "=".
   std::optional<std::string_view> required_value(std::string_view path) const;
+  std::vector<std::string_view> paths() const;  // What it looks at, for a server that knows few.
 
   bool operator==(const FieldSelector&) const = default;
 
