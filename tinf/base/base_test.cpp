@@ -1,6 +1,7 @@
 // The foundations: time, signals, tasks, backoff, results, metrics.
 #include <gtest/gtest.h>
 
+#include "tinf/base/first_of.h"
 #include "tinf/base/result.h"
 #include "tinf/testing/virtual_time.h"
 
@@ -104,6 +105,40 @@ TEST(TaskGroup, CancelsATaskThatEndedWithoutItsGroupHavingHeardYet) {
   group.cancel();  // The address sanitizer would see a signal that died too early.
   context.poll();
   EXPECT_EQ(group.running(), 0u);
+}
+
+Task<int> number_after(Clock& clock, Duration how_long, int number, bool& unwound) {
+  SetOnExit guard(unwound);
+  co_await clock.sleep_for(how_long);
+  co_return number;
+}
+
+TEST(FirstOf, GivesTheFirstResultAndUnwindsTheOther) {
+  VirtualTime time;
+  bool first = false;
+  bool second = false;
+  const auto won = time.await(first_of(number_after(time, 2h, 1, first), number_after(time, 1h - 1s, 2, second)));
+  EXPECT_EQ(std::get<1>(won), 2);
+  EXPECT_TRUE(first);
+  EXPECT_EQ(time.await(within(time, time.now() + 1s, number_after(time, 2s, 3, first))), std::nullopt);
+  EXPECT_EQ(time.await(within(time, time.now() + 3s, number_after(time, 2s, 3, first))), 3);
+}
+
+Task<void> race_for_ever(Clock& clock, bool& first, bool& second) {
+  co_await first_of(sleep_for_ever(clock, first), sleep_for_ever(clock, second));
+}
+
+TEST(FirstOf, UnwindsBothWhenItIsCancelled) {
+  VirtualTime time;
+  bool first = false;
+  bool second = false;
+  bool stopped = false;
+  TaskGroup group(time.runtime().executor);
+  group.spawn(race_for_ever(time, first, second));
+  time.run_for(1s);
+  time.spawn(stop_group(group, stopped));
+  time.run_for(0s);
+  EXPECT_TRUE(first && second && stopped);
 }
 
 TEST(Backoff, DoublesToItsMaximumAndForgetsAfterHealth) {

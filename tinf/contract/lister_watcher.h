@@ -33,6 +33,9 @@ struct ListOptions {
   ResourceVersion version;
   // Objects a page; 0 asks for all at once. Sources without pages ignore it.
   int page_size = 0;
+  // Only the version is wanted: an API server is asked for one object (limit=1) and no further page;
+  // Snapshot::objects may then be cut short and must not be used.
+  bool version_only = false;
   // Called as objects arrive, with how many so far and, where the source says so, of how many.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
 
