@@ -146,6 +146,7 @@ Body read_watch(Reader& in) {
   if (in.has("inventory")) watch.inventory = in.fingerprint("inventory");
   watch.lease_seconds = in.number<std::uint32_t>("lease");
   watch.window = in.number<std::uint32_t>("window");
+  watch.request = in.number<std::uint64_t>("request", false);
   return watch;
 }
 
@@ -166,6 +167,7 @@ Body read_notice(Reader& in) {
   notice.scope = in.text("scope");
   notice.at = in.position();
   notice.message = in.text("message", false);
+  notice.request = in.number<std::uint64_t>("request", false);
   const std::string kind = in.text("notice");
   if (kind == "resumed") {
     notice.kind = Notice::Kind::Resumed;
@@ -258,7 +260,7 @@ ReadBody reader_of(std::string_view kind) {
 // The members of a frame or page, of which only the objects are large: read in one pass, objects as raw bytes.
 struct Bulk {
   std::string scope, snapshot, epoch, fingerprint;
-  std::uint64_t sequence = 0, after = 0, through = 0, count = 0, total = 0, page = 0;
+  std::uint64_t sequence = 0, after = 0, through = 0, count = 0, total = 0, page = 0, request = 0;
   bool last = false, exact = false;
   std::vector<WatchEvent> events;
   std::vector<std::uint64_t> sequences;
@@ -349,6 +351,8 @@ Result<Bulk> read_bulk(std::string_view text) {
       error = field.value().get_uint64().get(bulk.count);
     } else if (key == "total") {
       error = field.value().get_uint64().get(bulk.total);
+    } else if (key == "request") {
+      error = field.value().get_uint64().get(bulk.request);
     } else if (key == "page") {
       error = field.value().get_uint64().get(bulk.page);
     } else if (key == "last") {
@@ -394,7 +398,7 @@ Result<Body> read_page(std::string_view text) {
   if (!fingerprint) return fingerprint.error();
   if (bulk->snapshot.empty() || bulk->page > std::numeric_limits<std::uint32_t>::max() / 2) return invalid("a page without a snapshot or with a wild number");
   Page page{std::move(bulk->scope), std::move(bulk->snapshot), Position{std::move(bulk->epoch), bulk->sequence},
-            static_cast<std::uint32_t>(bulk->page), bulk->last, bulk->total, *fingerprint, {}};
+            static_cast<std::uint32_t>(bulk->page), bulk->last, bulk->total, *fingerprint, bulk->request, {}};
   page.objects.reserve(bulk->events.size());
   for (WatchEvent& event : bulk->events) {
     if (event.object == nullptr) return invalid("a page that holds a delete");

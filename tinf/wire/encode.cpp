@@ -52,7 +52,7 @@ json::array strings(const std::vector<std::string>& values) {
 }
 
 std::pair<std::string, json::object> to_json(const Watch& watch) {
-  json::object out{{"client", watch.client}, {"scope", scope_to_json(watch.scope)}, {"lease", watch.lease_seconds}, {"window", watch.window}};
+  json::object out{{"client", watch.client}, {"scope", scope_to_json(watch.scope)}, {"lease", watch.lease_seconds}, {"window", watch.window}, {"request", watch.request}};
   put_position(out, watch.have);
   if (watch.inventory) out["inventory"] = watch.inventory->to_string();
   return {"watch", std::move(out)};
@@ -78,7 +78,7 @@ std::pair<std::string, json::object> to_json(const Hello& hello) {
 
 std::pair<std::string, json::object> to_json(const Notice& notice) {
   static constexpr const char* kKinds[] = {"resumed", "notReady", "unknown", "refused"};
-  json::object out{{"scope", notice.scope}, {"notice", kKinds[static_cast<int>(notice.kind)]}};
+  json::object out{{"scope", notice.scope}, {"notice", kKinds[static_cast<int>(notice.kind)]}, {"request", notice.request}};
   put_position(out, notice.at);
   if (notice.kind == Notice::Kind::Refused) out["reason"] = to_string(notice.code);
   if (!notice.message.empty()) out["message"] = notice.message;
@@ -174,7 +174,7 @@ Encoded EventsWriter::finish_page(const Page& head) && {
   std::string body = "{\"scope\":" + quoted(head.scope) + ",\"snapshot\":" + quoted(head.snapshot) + ",\"epoch\":" + quoted(head.at.epoch) +
                      ",\"sequence\":" + std::to_string(head.at.sequence) + ",\"page\":" + std::to_string(head.number) +
                      (head.last ? ",\"last\":true" : "") + ",\"total\":" + std::to_string(head.total) +
-                     ",\"fingerprint\":" + quoted(head.fingerprint.to_string()) + ",\"count\":" + std::to_string(count_) + ",\"events\":[";
+                     ",\"fingerprint\":" + quoted(head.fingerprint.to_string()) + ",\"request\":" + std::to_string(head.request) + ",\"count\":" + std::to_string(count_) + ",\"events\":[";
   body.reserve(body.size() + items_.size() + 2);
   body.append(items_).append("]}");
   return pack("page", std::move(body));

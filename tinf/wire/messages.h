@@ -31,7 +31,8 @@ struct Watch {
   Position have;
   std::optional<Fingerprint> inventory;  // Of the copy kept, where there is one.
   std::uint32_t lease_seconds = 0;
-  std::uint32_t window = 0;  // Pages that may be under way at once.
+  std::uint32_t window = 0;   // Pages that may be under way at once.
+  std::uint64_t request = 0;  // Echoed by what answers, so that an answer to an earlier question is known for what it is.
 };
 
 // Informer to provider: I still follow these.
@@ -67,7 +68,7 @@ struct Frame {
   std::string epoch;
   std::uint64_t after = 0;    // The frame continues a copy that stands here, or later.
   std::uint64_t through = 0;  // And brings it here.
-  bool exact = true;          // The copy then equals the provider's at `through`; else only a later frame makes it so.
+  bool exact = true;          // The copy then equals the provider's at `through`; else a later frame makes it so.
   std::vector<WatchEvent> events;        // A put is Modified here: what it is for the receiver, its store tells.
   std::vector<std::uint64_t> sequences;  // Of each event, rising, in (after, through].
 };
@@ -81,6 +82,7 @@ struct Page {
   bool last = false;
   std::uint64_t total = 0;   // Objects in all pages.
   Fingerprint fingerprint;   // Of all pages.
+  std::uint64_t request = 0;
   std::vector<ObjectPtr> objects;
 };
 
@@ -97,6 +99,7 @@ struct Notice {
   Position at;
   Code code = Code::Internal;
   std::string message;
+  std::uint64_t request = 0;
 };
 
 // Provider to all: where each stream stands, and what a copy that stands there must look like.

@@ -64,13 +64,14 @@ Message one_message(std::string type, std::string body) {
 }
 
 TEST(Wire, RequestsComeBackEqual) {
-  Watch watch{"hub", configmaps(), Position{"e1", 18446744073709551615u}, Fingerprint{3, 1, 2}, 120, 16};
+  Watch watch{"hub", configmaps(), Position{"e1", 18446744073709551615u}, Fingerprint{3, 1, 2}, 120, 16, 5};
   const Watch read = round_trip(watch);
   EXPECT_EQ(read.client, watch.client);
   EXPECT_EQ(read.scope, watch.scope);
   EXPECT_EQ(read.have, watch.have);
   EXPECT_EQ(read.inventory, watch.inventory);
   EXPECT_EQ(read.lease_seconds, 120u);
+  EXPECT_EQ(read.request, 5u);
   EXPECT_EQ(round_trip(Renew{"hub", {"a", "b"}}).scopes, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(round_trip(Unwatch{"hub", {"a"}}).client, "hub");
   EXPECT_EQ(round_trip(Fetch{"hub", "s", "n", {{0, 4}, {7, 8}}}).pages[1], (std::pair<std::uint32_t, std::uint32_t>{7, 8}));
@@ -79,7 +80,7 @@ TEST(Wire, RequestsComeBackEqual) {
 }
 
 TEST(Wire, AnswersComeBackEqual) {
-  Notice notice{Notice::Kind::Refused, "s", Position{}, Code::Forbidden, "no right to list secrets"};
+  Notice notice{Notice::Kind::Refused, "s", Position{}, Code::Forbidden, "no right to list secrets", 5};
   const Notice read = round_trip(notice);
   EXPECT_EQ(read.code, Code::Forbidden);
   EXPECT_EQ(read.message, notice.message);
@@ -109,7 +110,7 @@ TEST(Wire, ObjectsKeepEveryByte) {
   EXPECT_EQ(read.events[1].key, (ObjectKey{"default", "b"}));
   EXPECT_EQ(read.events[1].uid, "u");
   EXPECT_EQ(read.events[1].resource_version, "8");
-  Page page{"s", "n", {"e", 4}, 3, true, 1, {1, 2, 3}, {object("a")}};
+  Page page{"s", "n", {"e", 4}, 3, true, 1, {1, 2, 3}, 5, {object("a")}};
   const Page back = round_trip(page);
   EXPECT_TRUE(back.last);
   EXPECT_EQ(back.number, 3u);
@@ -117,7 +118,7 @@ TEST(Wire, ObjectsKeepEveryByte) {
 }
 
 TEST(Wire, AnEmptySetIsAPageOfItsOwn) {
-  const Page empty = round_trip(Page{"s", "n", {"e", 0}, 0, true, 0, {}, {}});
+  const Page empty = round_trip(Page{"s", "n", {"e", 0}, 0, true, 0, {}, 0, {}});
   EXPECT_TRUE(empty.last);
   EXPECT_EQ(empty.total, 0u);
 }

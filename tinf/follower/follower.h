@@ -1,0 +1,174 @@
+// Follower: keeps one copy of one scope equal to a provider's, over messages that may be lost, repeated and late.
+// Pure: messages and the time come in, requests and changes come out. docs/protocol.md is its specification.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "tinf/base/backoff.h"
+#include "tinf/base/clock.h"
+#include "tinf/object/fingerprint.h"
+#include "tinf/object/watch_event.h"
+#include "tinf/wire/messages.h"
+
+namespace tinf {
+
+struct FollowerOptions {
+  std::string client;  // Checked by wire::check_client_id.
+  Duration lease = std::chrono::minutes(2);
+  std::uint32_t window = 16;  // Pages under way at once: about 1 MiB.
+  BackoffOptions retry{std::chrono::seconds(2), std::chrono::seconds(30), 2, 0.25, std::chrono::minutes(2)};
+
+  // Bounds. What does not fit is dropped like a lost message, and asked for again when there is room.
+  std::size_t delivered_events = 65536;  // Waiting for the store.
+  std::size_t early_frames = 256;        // Waiting for the ones before them.
+  std::size_t early_events = 65536;
+
+  // For the simulation's self-test alone: leave out one rule of the protocol, to see that the histories notice.
+  enum class Mutation : std::uint8_t { None, IgnoreGaps, IgnoreEventSequence, SkipSnapshotCheck, IgnoreEpoch };
+  Mutation mutation = Mutation::None;
+};
+
+// Not thread-safe.
+class Follower {
+ public:
+  Follower(Scope scope, FollowerOptions options, Clock& clock, Random& random);
+
+  const Scope& scope() const { return scope_; }
+  const std::string& id() const { return id_; }
+
+  enum class State : std::uint8_t {
+    Idle,       // Not connected, or the provider is known to be away: nothing is asked.
+    Asking,     // A watch is under way: to begin, or to close a gap. Frames that fit are taken all the same.
+    Receiving,  // Pages of a snapshot come in.
+    Following,  // No gap is known.
+  };
+  State state() const { return state_; }
+
+  // The path to the provider is there (again): whatever was said meanwhile may be lost.
+  void path_up();
+  void path_down();
+  // Forget everything and begin with a full set: the consumer lost its copy, or does not trust it.
+  void start_over();
+
+  void receive(const wire::Frame& frame);
+  void receive(wire::Page page);
+  void receive(const wire::Notice& notice);
+  void receive(const wire::Digest::Stream& stream, Duration interval);
+
+  // Lets time pass. Call at next_deadline() at the latest.
+  void tick();
+  TimePoint next_deadline() const { return deadline_; }
+
+  // The next message for the provider, if there is one.
+  std::optional<wire::Body> next_request();
+
+  // What the consumer is to do next, in order. `at` is where its copy stands afterwards.
+  struct FullSet {
+    std::vector<ObjectPtr> objects;
+    wire::Position at;
+  };
+  struct Changes {
+    std::vector<WatchEvent> events;
+    wire::Position at;
+  };
+  using Delivery = std::variant<FullSet, Changes, Error>;  // Error: the provider refuses; asked again later.
+  const Delivery* peek_delivery() const { return deliveries_.empty() ? nullptr : &deliveries_.front(); }
+  std::optional<Delivery> next_delivery();
+  // Everything delivered so far is in the consumer's store.
+  void consumed();
+
+  // Of what has been received; equals the store's once everything is consumed.
+  const Fingerprint& fingerprint() const { return fingerprint_; }
+  const wire::Position& position() const { return position_; }
+
+  // When the copy in the store was last proven equal to the provider's; nothing before the first proof.
+  std::optional<TimePoint> proven_at() const { return proven_at_; }
+
+  struct Progress {
+    std::uint64_t objects = 0;
+    std::uint64_t total = 0;
+  };
+  Progress progress() const;
+
+  struct Counts {
+    std::uint64_t snapshots = 0, resumes = 0, gaps = 0, mismatches = 0, dropped = 0;
+  };
+  const Counts& counts() const { return counts_; }
+
+ private:
+  struct KeyHash {
+    std::uint64_t high, low;
+    bool operator==(const KeyHash&) const = default;
+  };
+  struct HashOfKey {
+    std::size_t operator()(const KeyHash& key) const { return key.low; }
+  };
+  static KeyHash hash_of(std::string_view namespace_name, std::string_view name);
+
+  // A snapshot on its way.
+  struct Incoming {
+    std::string id;
+    wire::Position at;
+    std::uint64_t total = 0;
+    Fingerprint fingerprint;
+    std::vector<std::optional<std::vector<ObjectPtr>>> pages;
+    std::uint32_t contiguous = 0;  // Pages from the start without a gap.
+    std::uint32_t asked = 0;       // One past the last page asked for.
+    std::optional<std::uint32_t> last;
+    std::uint64_t objects = 0;
+  };
+
+  void ask(bool at_once);
+  void follow();
+  bool take(const wire::Frame& frame);
+  void take_early();
+  void drop_incoming();
+  void finish_snapshot();
+  void fetch_missing();
+  void set_deadline(Duration from_now);
+  void check(const wire::Digest::Stream& stream);
+  void prove();
+
+  // Constant after construction.
+  const Scope scope_;
+  const std::string id_;
+  const FollowerOptions options_;
+
+  Clock& clock_;
+  Random& random_;
+  Backoff backoff_;
+  std::uint64_t request_;  // Of the last watch.
+  State state_ = State::Idle;
+  TimePoint deadline_ = TimePoint::max();
+  TimePoint asked_at_{};
+
+  // The copy as received.
+  wire::Position position_;
+  bool exact_ = false;  // The copy equals the provider's at position_, not only where later changes have not struck.
+  std::unordered_map<KeyHash, EntryHash, HashOfKey> inventory_;
+  Fingerprint fingerprint_;
+
+  std::map<std::uint64_t, wire::Frame> early_;  // By `after`, all of position_'s epoch or of the incoming snapshot's.
+  std::size_t early_events_ = 0;
+  std::optional<Incoming> incoming_;
+  std::uint64_t resumed_to_ = 0;  // Where the provider said that it would bring us.
+
+  std::deque<wire::Body> requests_;
+  std::deque<Delivery> deliveries_;
+  std::size_t delivered_events_ = 0;
+  bool all_consumed_ = true;
+  std::optional<wire::Digest::Stream> claim_;  // The last digest, until it is met or overtaken.
+  Duration digest_interval_ = std::chrono::seconds(30);
+  std::optional<wire::Position> proof_;  // Met, but not yet consumed up to here.
+  std::optional<TimePoint> proven_at_;
+  Counts counts_;
+};
+
+}  // namespace tinf

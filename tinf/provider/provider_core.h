@@ -1,0 +1,143 @@
+// ProviderCore: what a provider says to whom, and when. docs/protocol.md is its specification.
+// Pure: messages and the time come in, messages come out; no I/O, no clock. The simulation runs this very class.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tinf/base/backoff.h"
+#include "tinf/base/clock.h"
+#include "tinf/provider/scope_stream.h"
+#include "tinf/wire/topics.h"
+
+namespace tinf {
+
+struct ProviderOptions {
+  std::string cluster;   // Checked by wire::check_cluster_name.
+  std::string instance;  // A random id of this process.
+  std::string host;
+  std::int64_t started = 0;  // Unix milliseconds.
+  wire::Topics topics{"/signal", "/payload"};
+  ScopeStreamOptions stream;
+
+  Duration longest_lease = std::chrono::minutes(10);
+  Duration digest_interval = std::chrono::seconds(30);
+  // A busy stream is proven more often: this long after a change at the earliest.
+  Duration digest_after_change = std::chrono::seconds(1);
+  Duration snapshot_kept = std::chrono::minutes(1);  // Without a fetch.
+
+  // Against a hostile or mistaken informer.
+  std::size_t maximum_scopes = 4096;
+  std::size_t maximum_subscriptions = 65536;
+  std::uint32_t maximum_window = 64;  // Pages.
+};
+
+// A message with its place to go.
+struct Outgoing {
+  std::string topic;
+  wire::Encoded encoded;
+  bool retain = false;
+};
+
+// Not thread-safe.
+class ProviderCore {
+ public:
+  ProviderCore(ProviderOptions options, Random& random);
+
+  // What is offered; announced to everybody when it changes.
+  void offer(std::vector<ResourceInfo> resources, std::string cluster_uid, std::string kubernetes_version);
+
+  // A message that came to one of signal_topics().
+  void receive(TimePoint now, const wire::Body& body);
+  std::vector<std::string> signal_topics() const;
+
+  // The transport has connected: what was said before may be lost.
+  void connected(TimePoint now);
+
+  // The sources that the shell must run: it opens those that are new and closes those that are gone.
+  // Changes only in receive() and tick().
+  const std::map<std::string, std::unique_ptr<ScopeStream>>& streams() const { return streams_; }
+  // What came from a stream's source. A stream that has closed meanwhile ignores it.
+  void replace(TimePoint now, const std::string& stream, Snapshot all);
+  void apply(TimePoint now, const std::string& stream, const EventBatch& changes);
+  // The source cannot be had: told to all who wait for their first set, and to those who ask later.
+  void refuse(const std::string& stream, Error why);
+
+  // Lets time pass. Call at next_deadline() at the latest.
+  void tick(TimePoint now);
+  TimePoint next_deadline() const;
+
+  // The next message to publish, if there is one. Asked only while the transport takes one: what is not asked for yet
+  // coalesces by key.
+  std::optional<Outgoing> next_message(TimePoint now);
+
+  wire::Presence presence(wire::Presence::State state) const;
+
+  struct Counts {
+    std::size_t scopes = 0, subscriptions = 0, objects = 0;
+    std::uint64_t snapshots = 0, resumes = 0, frames = 0, pages = 0, refusals = 0;
+  };
+  Counts counts() const;
+
+ private:
+  // One informer's interest in one scope.
+  struct Subscription {
+    TimePoint lease_end{};
+    Duration lease{};
+    bool waits_for_first_set = false;
+    std::uint64_t request = 0;  // The last one, which answers echo.
+    std::uint32_t window = 0;
+    std::shared_ptr<const PagedSnapshot> snapshot;
+    TimePoint snapshot_end{};
+    std::set<std::uint32_t> pages;               // To send, lowest first.
+    std::optional<std::uint64_t> resumes_after;  // Frames to send on the reply topic, from here on.
+  };
+
+  // What a stream has to send besides its truth.
+  struct Outbox {
+    std::uint64_t sent = 0;  // Live frames have gone out up to here.
+    std::map<std::string, Subscription> subscriptions;  // By client id.
+    std::optional<Error> refusal;
+    std::uint64_t digest_sequence = 0;  // Of the last digest that named this stream.
+    bool frame_had_its_turn = false;
+  };
+
+  void on(TimePoint now, const wire::Watch& watch);
+  void on(TimePoint now, const wire::Renew& renew);
+  void on(TimePoint now, const wire::Unwatch& unwatch);
+  void on(TimePoint now, const wire::Fetch& fetch);
+  void serve(TimePoint now, ScopeStream& stream, Outbox& outbox, const std::string& client, const wire::Position& have);
+  void notice(const std::string& client, wire::Notice notice);
+  void close(const std::string& stream);
+  std::optional<Outgoing> next_frame(ScopeStream& stream, Outbox& outbox);
+  std::optional<Outgoing> next_answer(TimePoint now, ScopeStream& stream, Outbox& outbox);
+  std::optional<Outgoing> next_digest(TimePoint now);
+  const ResourceInfo* offered(const Resource& resource) const;
+
+  // Constant after construction.
+  const ProviderOptions options_;
+
+  Random& random_;
+  std::vector<ResourceInfo> resources_;
+  std::string cluster_uid_;
+  std::string kubernetes_version_;
+
+  std::map<std::string, std::unique_ptr<ScopeStream>> streams_;  // By scope id.
+  std::map<std::string, Outbox> outboxes_;                       // The same keys.
+  std::string turn_;                                             // The stream that was served last.
+  std::deque<Outgoing> control_;  // Notices and presence: small, at most one or two for each message received.
+  bool presence_due_ = false;
+  TimePoint digest_due_ = TimePoint::max();       // Of the streams that have changed since they were in one.
+  TimePoint full_digest_due_ = TimePoint::max();  // Of all: a heartbeat, too.
+  std::deque<wire::Digest::Stream> digest_rest_;  // What did not fit into the last digest message.
+  TimePoint leases_checked_{};
+  Counts counts_;
+};
+
+}  // namespace tinf

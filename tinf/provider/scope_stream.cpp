@@ -1,0 +1,163 @@
+#include "tinf/provider/scope_stream.h"
+
+#include <algorithm>
+#include <set>
+
+namespace tinf {
+
+wire::Encoded PagedSnapshot::page(const std::string& scope, std::uint32_t number, std::uint64_t request) const {
+  const std::size_t from = page_starts[number];
+  const bool last = number + 1 == page_starts.size();
+  const std::size_t to = last ? objects.size() : page_starts[number + 1];
+  wire::EventsWriter writer(0);
+  for (std::size_t i = from; i < to; ++i) writer.put(*objects[i]);
+  wire::Page head{scope, id, at, number, last, objects.size(), fingerprint, request, {}};
+  return std::move(writer).finish_page(head);
+}
+
+ScopeStream::ScopeStream(Scope scope, std::string epoch, ScopeStreamOptions options)
+    : scope_(std::move(scope)), id_(scope_.id()), epoch_(std::move(epoch)), options_(options) {}
+
+void ScopeStream::replace(Snapshot all) {
+  resource_version_ = all.version.text();
+  std::set<ObjectKey> present;
+  for (const ObjectPtr& object : all.objects) present.insert(object->key());
+  std::vector<ObjectKey> gone;
+  for (const auto& [key, entry] : entries_) {
+    if (entry.object && !present.count(key)) gone.push_back(key);
+  }
+  // A set that nobody has seen needs no history: it is what sequence 0 stands for.
+  const bool first = !ready_;
+  for (const ObjectKey& key : gone) remove(key, resource_version_);
+  for (ObjectPtr& object : all.objects) put(std::move(object));
+  if (first) {
+    log_.clear();
+    sequence_ = 0;
+    floor_ = 0;
+    for (auto& [key, entry] : entries_) entry.sequence = 0;
+    ready_ = true;
+  }
+}
+
+void ScopeStream::apply(const EventBatch& changes) {
+  for (const WatchEvent& event : changes.events) {
+    if (event.type == EventType::Deleted) {
+      remove(event.key, event.resource_version);
+    } else {
+      put(event.object);
+    }
+  }
+  if (!changes.version.empty()) resource_version_ = changes.version.text();
+}
+
+void ScopeStream::put(ObjectPtr object) {
+  auto [at, inserted] = entries_.try_emplace(object->key());
+  Entry& entry = at->second;
+  if (entry.object) {
+    if (entry.object->raw() == object->raw()) return;
+    fingerprint_.remove(EntryHash::of(*entry.object));
+  } else {
+    ++size_;
+  }
+  fingerprint_.add(EntryHash::of(*object));
+  entry.object = std::move(object);
+  number(at);
+}
+
+void ScopeStream::remove(const ObjectKey& key, const std::string& resource_version) {
+  const auto at = entries_.find(key);
+  if (at == entries_.end() || !at->second.object) return;
+  Entry& entry = at->second;
+  fingerprint_.remove(EntryHash::of(*entry.object));
+  --size_;
+  entry.uid = entry.object->uid();
+  entry.resource_version = resource_version;
+  entry.object = nullptr;
+  number(at);
+}
+
+void ScopeStream::number(Entries::iterator changed) {
+  changed->second.sequence = ++sequence_;
+  log_.emplace_back(sequence_, changed);
+  trim();
+}
+
+// Keeps the log in bounds: first without the stale entries, then, if deletes alone fill it, without the oldest.
+void ScopeStream::trim() {
+  const std::size_t limit = std::max(options_.log_entries, 2 * size_);
+  if (log_.size() <= limit) return;
+  std::deque<std::pair<std::uint64_t, Entries::iterator>> kept;
+  for (const auto& logged : log_) {
+    if (logged.second->second.sequence == logged.first) kept.push_back(logged);
+  }
+  // Half of the limit is free afterwards, so that a trim costs O(1) per change.
+  while (kept.size() > limit / 2) {
+    const auto [sequence, entry] = kept.front();
+    kept.pop_front();
+    floor_ = sequence;
+    if (!entry->second.object) entries_.erase(entry);
+  }
+  log_ = std::move(kept);
+}
+
+std::deque<std::pair<std::uint64_t, ScopeStream::Entries::iterator>>::const_iterator ScopeStream::first_after(
+    std::uint64_t sequence) const {
+  return std::upper_bound(log_.begin(), log_.end(), sequence,
+                          [](std::uint64_t wanted, const auto& logged) { return wanted < logged.first; });
+}
+
+Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::frame_after(std::uint64_t from) const {
+  if (from >= sequence_) return std::optional<FrameAfter>();
+  if (from < floor_) return Error(Code::Expired, "the history of scope " + id_ + " begins after " + std::to_string(floor_));
+  wire::EventsWriter writer(options_.frame_bytes);
+  wire::Frame head;
+  head.scope = id_;
+  head.epoch = epoch_;
+  head.after = from;
+  auto at = first_after(from);
+  for (; at != log_.end() && !writer.full(); ++at) {
+    const auto& [sequence, logged] = *at;
+    const Entry& entry = logged->second;
+    head.through = sequence;
+    if (entry.sequence != sequence) continue;  // Changed again since: the newer change speaks for both.
+    if (entry.object) {
+      writer.put(*entry.object, sequence);
+    } else {
+      writer.remove(logged->first, entry.uid, entry.resource_version, sequence);
+    }
+  }
+  // At the end of the log nothing that was skipped is missing: its newer change is in this frame, or in one before.
+  head.exact = at == log_.end();
+  FrameAfter frame{wire::Encoded(), head.through};
+  frame.encoded = std::move(writer).finish_frame(head);
+  return std::optional<FrameAfter>(std::move(frame));
+}
+
+bool ScopeStream::can_resume(const wire::Position& position) const {
+  return ready_ && position.epoch == epoch_ && position.sequence >= floor_ && position.sequence <= sequence_;
+}
+
+std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
+  if (auto last = last_snapshot_.lock(); last && last->at == position()) return last;
+  auto made = std::make_shared<PagedSnapshot>();
+  made->id = std::to_string(++snapshots_);
+  made->at = position();
+  made->fingerprint = fingerprint_;
+  made->objects.reserve(size_);
+  made->page_starts.push_back(0);
+  std::size_t page_bytes = 0;
+  for (const auto& [key, entry] : entries_) {
+    if (!entry.object) continue;
+    const std::size_t bytes = entry.object->raw().size();
+    if (page_bytes > 0 && page_bytes + bytes > options_.frame_bytes) {
+      made->page_starts.push_back(made->objects.size());
+      page_bytes = 0;
+    }
+    page_bytes += bytes;
+    made->objects.push_back(entry.object);
+  }
+  last_snapshot_ = made;
+  return made;
+}
+
+}  // namespace tinf

@@ -1,0 +1,122 @@
+// A stream numbers what changes, forgets what is old news, and lets a copy catch up at the price of the difference.
+#include "tinf/provider/scope_stream.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tinf {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+ObjectPtr object(const std::string& name, int version) {
+  return *Object::parse(R"({"metadata":{"name":")" + name + R"(","uid":"u-)" + name + R"(","resourceVersion":")" + std::to_string(version) + "\"}}");
+}
+
+EventBatch changes(std::vector<WatchEvent> events) {
+  return EventBatch{std::move(events), ResourceVersion(), false};
+}
+
+struct ScopeStreamTest : ::testing::Test {
+  std::optional<ScopeStream> held{std::in_place, Scope{{"", "v1", "configmaps"}, "", "", "", Projection::Full}, "e1"};
+
+  void start_with(ScopeStreamOptions options) { held.emplace(Scope{{"", "v1", "configmaps"}, "", "", "", Projection::Full}, "e1", options); }
+
+  wire::Frame frame_after(std::uint64_t from) {
+    auto frame = held->frame_after(from);
+    EXPECT_TRUE(frame && *frame);
+    wire::Sender sender("c", "i");
+    wire::Decoder decoder;
+    auto decoded = decoder.decode(wire::to_messages((*frame)->encoded, "/t", sender, 1 << 30)[0]);
+    EXPECT_TRUE(decoded) << decoded.error().message;
+    return std::get<wire::Frame>((*decoded)->body);
+  }
+
+  std::vector<std::string> names_after(std::uint64_t from) {
+    std::vector<std::string> names;
+    for (const WatchEvent& event : frame_after(from).events) {
+      names.push_back((event.type == EventType::Deleted ? "-" : "+") + event.key.name + event.resource_version);
+    }
+    return names;
+  }
+};
+
+TEST_F(ScopeStreamTest, TheFirstSetIsSequenceZero) {
+  EXPECT_FALSE(held->ready());
+  held->replace(Snapshot{{object("a", 1), object("b", 2)}, ResourceVersion("2")});
+  EXPECT_TRUE(held->ready());
+  EXPECT_EQ(held->position(), (wire::Position{"e1", 0}));
+  EXPECT_FALSE(*held->frame_after(0));
+  EXPECT_EQ(held->snapshot()->objects.size(), 2u);
+}
+
+TEST_F(ScopeStreamTest, AnEmptySetIsReadyToo) {
+  held->replace(Snapshot());
+  EXPECT_TRUE(held->ready());
+  EXPECT_THAT(held->snapshot()->page_starts, ElementsAre(0u));
+}
+
+TEST_F(ScopeStreamTest, ARelistEmitsOnlyTheDifferences) {
+  held->replace(Snapshot{{object("a", 1), object("b", 2), object("c", 3)}, ResourceVersion("3")});
+  held->replace(Snapshot{{object("a", 1), object("c", 7), object("d", 8)}, ResourceVersion("9")});
+  EXPECT_THAT(names_after(0), ElementsAre("-b9", "+c7", "+d8"));
+  const auto position = held->position();
+  for (int i = 0; i < 100; ++i) held->replace(Snapshot{{object("a", 1), object("c", 7), object("d", 8)}, ResourceVersion("9")});
+  EXPECT_EQ(held->position(), position);
+}
+
+TEST_F(ScopeStreamTest, ManyChangesOfOneKeyTravelAsOne) {
+  held->replace(Snapshot());
+  for (int i = 1; i <= 1000; ++i) held->apply(changes({WatchEvent::modified(object("a", i))}));
+  EXPECT_THAT(names_after(0), ElementsAre("+a1000"));
+  EXPECT_EQ(frame_after(0).through, 1000u);
+  EXPECT_TRUE(frame_after(0).exact);
+}
+
+TEST_F(ScopeStreamTest, AFrameThatEndsEarlyIsNotExactAndLeadsToOneThatIs) {
+  ScopeStreamOptions options;
+  options.frame_bytes = 100;
+  start_with(options);
+  held->replace(Snapshot());
+  for (const auto* name : {"a", "b", "c", "d"}) held->apply(changes({WatchEvent::added(object(name, 1))}));
+  const auto first = frame_after(0);
+  EXPECT_FALSE(first.exact);
+  EXPECT_EQ(first.events.size(), 2u);
+  const auto second = frame_after(first.through);
+  EXPECT_TRUE(second.exact);
+  EXPECT_EQ(second.through, 4u);
+}
+
+TEST_F(ScopeStreamTest, RemembersDeletesWithinItsBoundsAndThenSaysExpired) {
+  ScopeStreamOptions options;
+  options.log_entries = 100;
+  start_with(options);
+  held->replace(Snapshot{{object("stays", 1)}, ResourceVersion("1")});
+  for (int i = 0; i < 10000; ++i) {
+    const auto fleeting = object("n" + std::to_string(i), i);
+    held->apply(changes({WatchEvent::added(fleeting), WatchEvent::deleted(fleeting)}));
+  }
+  EXPECT_FALSE(held->can_resume({"e1", 0}));
+  EXPECT_EQ(held->frame_after(0).error().code, Code::Expired);
+  EXPECT_TRUE(held->can_resume({"e1", held->position().sequence - 10}));
+  EXPECT_EQ(held->size(), 1u);
+}
+
+TEST_F(ScopeStreamTest, ResumesOnlyItsOwnLife) {
+  held->replace(Snapshot());
+  EXPECT_TRUE(held->can_resume({"e1", 0}));
+  EXPECT_FALSE(held->can_resume({"e0", 0}));
+  EXPECT_FALSE(held->can_resume({"e1", 1}));
+}
+
+TEST_F(ScopeStreamTest, ItsFingerprintIsThatOfItsObjects) {
+  held->replace(Snapshot{{object("a", 1), object("b", 2)}, ResourceVersion("2")});
+  held->apply(changes({WatchEvent::modified(object("a", 3)), WatchEvent::deleted(object("b", 4)), WatchEvent::deleted(object("x", 4))}));
+  Fingerprint expected;
+  expected.add(EntryHash::of(*object("a", 3)));
+  EXPECT_EQ(held->fingerprint(), expected);
+}
+
+}  // namespace
+}  // namespace tinf
