@@ -10,6 +10,7 @@ namespace {
 constexpr Duration kRefusedRetry = std::chrono::seconds(30);
 constexpr Duration kNotReadyRetry = std::chrono::seconds(10);
 constexpr std::uint32_t kMaximumPages = 1 << 20;
+constexpr int kFruitlessFetches = 4;
 constexpr int kSilentDigests = 3;  // Intervals without a word about our stream, after which we ask.
 
 }  // namespace
@@ -246,6 +247,7 @@ void Follower::receive(wire::Page page) {
   incoming_->objects += page.objects.size();
   slot = std::move(page.objects);
   backoff_.reset();
+  incoming_->fruitless = 0;
   while (incoming_->contiguous < incoming_->pages.size() && incoming_->pages[incoming_->contiguous]) ++incoming_->contiguous;
   if (incoming_->last && incoming_->contiguous == *incoming_->last + 1) return finish_snapshot();
 
@@ -258,8 +260,12 @@ void Follower::receive(wire::Page page) {
   set_deadline(backoff_.next());
 }
 
-// Pages that should be here and are not: lost on the way.
+// Pages that should be here and are not: lost on the way, or with the provider that had them.
 void Follower::fetch_missing() {
+  if (++incoming_->fruitless > kFruitlessFetches) {
+    drop_incoming();
+    return ask(true);
+  }
   wire::Fetch fetch{options_.client, id_, incoming_->id, {}};
   const std::uint32_t end = incoming_->last ? *incoming_->last + 1 : incoming_->asked;
   for (std::uint32_t page = incoming_->contiguous; page < end; ++page) {
@@ -290,8 +296,7 @@ void Follower::finish_snapshot() {
     }
     page.reset();
   }
-  const bool wrong = found != done.fingerprint || objects.size() != done.total;
-  if (wrong && options_.mutation != FollowerOptions::Mutation::SkipSnapshotCheck) {
+  if (found != done.fingerprint || objects.size() != done.total) {
     ++counts_.mismatches;
     position_ = wire::Position();
     return ask(false);

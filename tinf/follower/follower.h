@@ -31,7 +31,7 @@ struct FollowerOptions {
   std::size_t early_events = 65536;
 
   // For the simulation's self-test alone: leave out one rule of the protocol, to see that the histories notice.
-  enum class Mutation : std::uint8_t { None, IgnoreGaps, IgnoreEventSequence, SkipSnapshotCheck, IgnoreEpoch };
+  enum class Mutation : std::uint8_t { None, IgnoreGaps, IgnoreEventSequence, IgnoreEpoch };
   Mutation mutation = Mutation::None;
 };
 
@@ -123,6 +123,7 @@ class Follower {
     std::uint32_t asked = 0;       // One past the last page asked for.
     std::optional<std::uint32_t> last;
     std::uint64_t objects = 0;
+    int fruitless = 0;  // Fetches since the last page.
   };
 
   void ask(bool at_once);

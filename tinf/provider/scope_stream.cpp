@@ -140,7 +140,7 @@ bool ScopeStream::can_resume(const wire::Position& position) const {
 std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
   if (auto last = last_snapshot_.lock(); last && last->at == position()) return last;
   auto made = std::make_shared<PagedSnapshot>();
-  made->id = std::to_string(++snapshots_);
+  made->id = epoch_ + "." + std::to_string(++snapshots_);
   made->at = position();
   made->fingerprint = fingerprint_;
   made->objects.reserve(size_);

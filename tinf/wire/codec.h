@@ -100,7 +100,7 @@ class Decoder {
   Result<std::optional<std::string>> join(const Message& message, std::string_view part);
   void forget_oldest();
 
-  const DecodeLimits limits_;
+  DecodeLimits limits_;
   std::map<std::string, Joining> joining_;  // By topic, source and id.
   std::size_t waiting_bytes_ = 0;
   std::uint64_t clock_ = 0;

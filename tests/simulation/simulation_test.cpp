@@ -1,0 +1,62 @@
+// A thousand and more histories, each of another seed: the promises hold in all of them, and a broken rule is noticed.
+// TINF_SIMULATION_SEED=n plays one history; TINF_SIMULATION_HISTORIES=n sets how many.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/simulation/world.h"
+
+namespace tinf::simulation {
+namespace {
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+std::string tell(const Outcome& outcome) {
+  std::string text;
+  for (const std::string& violation : outcome.violations) text += "\n  " + violation;
+  return text;
+}
+
+TEST(Simulation, ThePromisesHoldInEveryHistory) {
+  const std::uint64_t only = from_environment("TINF_SIMULATION_SEED", 0);
+  const std::uint64_t first = only != 0 ? only : 1;
+  const std::uint64_t last = only != 0 ? only : from_environment("TINF_SIMULATION_HISTORIES", 1000);
+  std::size_t messages = 0, changes = 0, proofs = 0;
+  for (std::uint64_t seed = first; seed <= last; ++seed) {
+    const Outcome outcome = play(Story{seed, FollowerOptions::Mutation::None});
+    EXPECT_TRUE(outcome.violations.empty()) << "replay with TINF_SIMULATION_SEED=" << seed << tell(outcome);
+    messages += outcome.messages;
+    changes += outcome.changes;
+    proofs += outcome.proofs;
+    if (::testing::Test::HasFailure()) break;
+  }
+  std::printf("%llu histories: %zu messages, %zu changes, %zu proofs held against the truth\n",
+              static_cast<unsigned long long>(last - first + 1), messages, changes, proofs);
+}
+
+TEST(Simulation, ASeedReplaysExactly) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const Story story{seed, FollowerOptions::Mutation::None};
+    EXPECT_EQ(play(story).digest, play(story).digest) << seed;
+  }
+}
+
+class BrokenRule : public ::testing::TestWithParam<FollowerOptions::Mutation> {};
+
+TEST_P(BrokenRule, IsNoticed) {
+  const std::uint64_t histories = 200;
+  for (std::uint64_t seed = 1; seed <= histories; ++seed) {
+    if (!play(Story{seed, GetParam()}).violations.empty()) return;
+  }
+  FAIL() << "no history out of " << histories << " noticed that the rule was broken";
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulation, BrokenRule,
+                         ::testing::Values(FollowerOptions::Mutation::IgnoreGaps, FollowerOptions::Mutation::IgnoreEventSequence,
+                                           FollowerOptions::Mutation::IgnoreEpoch));
+
+}  // namespace
+}  // namespace tinf::simulation

@@ -1,0 +1,452 @@
+#include "tinf/follower/broker_session.h"
+
+#include <algorithm>
+
+namespace tinf {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen.
+constexpr Duration kHelloFirst = 5s;
+constexpr Duration kHelloAgain = 1min;
+constexpr std::size_t kRenewScopes = 512;  // 10 KiB of ids in one message.
+constexpr std::size_t kMaximumBody = 256 << 10;
+
+std::string version_of(const wire::Position& position) {
+  return position.epoch + "/" + std::to_string(position.sequence);
+}
+
+}  // namespace
+
+// A follower with those who wait for it.
+struct BrokerSession::Channel {
+  Channel(const Scope& scope, FollowerOptions options, Runtime& runtime)
+      : follower(scope, std::move(options), runtime.clock, runtime.random) {}
+
+  Follower follower;
+  Signal changed;         // Deliveries have come.
+  std::string delivered;  // The version that the consumer stands at.
+  const StoreReader* store = nullptr;
+  std::function<void(std::size_t, std::optional<std::size_t>)> progress;
+};
+
+// The events of one channel, as long as they continue what was delivered.
+class BrokerSession::Stream final : public WatchStream {
+ public:
+  Stream(BrokerSession& session, std::shared_ptr<Channel> channel) : session_(session), channel_(std::move(channel)) {}
+
+  Task<Result<EventBatch>> next() override {
+    // Whoever asks for more has stored what came before.
+    Channel& channel = *channel_;
+    channel.follower.consumed();
+    check_store();
+    while (true) {
+      const Follower::Delivery* const waiting = channel.follower.peek_delivery();
+      if (waiting == nullptr) {
+        co_await channel.changed.wait();
+        continue;
+      }
+      if (std::holds_alternative<Follower::FullSet>(*waiting)) {
+        co_return Error(Code::Expired, "the copy cannot be continued: the provider sends the whole set");
+      }
+      auto delivery = channel.follower.next_delivery();
+      if (auto* refusal = std::get_if<Error>(&*delivery)) co_return std::move(*refusal);
+      auto& changes = std::get<Follower::Changes>(*delivery);
+      EventBatch batch;
+      batch.events = std::move(changes.events);
+      batch.version = ResourceVersion(version_of(changes.at));
+      channel.delivered = batch.version.text();
+      co_return batch;
+    }
+  }
+
+ private:
+  // The store itself against what was received: O(1), so it is done at every turn.
+  void check_store() {
+    Channel& channel = *channel_;
+    if (channel.store == nullptr || channel.follower.peek_delivery() != nullptr) return;
+    if (channel.store->fingerprint() == channel.follower.fingerprint()) return;
+    session_.log_.warning("a store differs from what was received: it is filled anew",
+                          {{"scope", channel.follower.scope().resource.group_resource()}});
+    channel.follower.start_over();
+    channel.delivered.clear();
+    session_.outbox_filled_.notify();
+  }
+
+  BrokerSession& session_;
+  std::shared_ptr<Channel> channel_;
+};
+
+class BrokerSession::Source final : public ListerWatcher {
+ public:
+  Source(BrokerSession& session, std::string cluster) : session_(session), cluster_(std::move(cluster)) {}
+  ~Source() override {
+    for (const std::string& scope : scopes_) session_.close(cluster_, scope);
+  }
+
+  SourceTraits traits() const override { return SourceTraits(); }
+
+  Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
+    auto channel = session_.channel(cluster_, scope);
+    scopes_.insert(scope.id());
+    channel->progress = options.progress;
+    // A set that waits already is the newest; otherwise, whoever lists a second time does not trust what it has.
+    const bool waiting = channel->follower.peek_delivery() && std::holds_alternative<Follower::FullSet>(*channel->follower.peek_delivery());
+    if (!waiting && !channel->delivered.empty()) {
+      channel->follower.start_over();
+      channel->delivered.clear();
+    }
+    session_.pump({cluster_, scope.id()}, *channel);
+    while (true) {
+      auto delivery = channel->follower.next_delivery();
+      if (!delivery) {
+        co_await channel->changed.wait();
+        continue;
+      }
+      if (auto* refusal = std::get_if<Error>(&*delivery)) co_return std::move(*refusal);
+      auto* set = std::get_if<Follower::FullSet>(&*delivery);
+      if (set == nullptr) continue;  // Changes to a set that the caller has given up.
+      Snapshot snapshot;
+      snapshot.objects = std::move(set->objects);
+      snapshot.version = ResourceVersion(version_of(set->at));
+      channel->delivered = snapshot.version.text();
+      channel->progress = nullptr;
+      co_return snapshot;
+    }
+  }
+
+  Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
+    auto channel = session_.channel(cluster_, scope);
+    scopes_.insert(scope.id());
+    if (options.initial_events) co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
+    if (channel->delivered.empty() || channel->delivered != options.from.text()) {
+      co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
+    }
+    std::unique_ptr<WatchStream> stream = std::make_unique<Stream>(session_, std::move(channel));
+    co_return stream;
+  }
+
+ private:
+  BrokerSession& session_;
+  const std::string cluster_;
+  std::set<std::string> scopes_;
+};
+
+BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOptions options)
+    : runtime_(runtime),
+      transport_(transport),
+      options_([&] {
+        options.follower.client = options.client;
+        return std::move(options);
+      }()),
+      log_(runtime.log.with("follower")),
+      sender_(options_.client, options_.instance),
+      refused_(runtime.metrics.counter("tinf_messages_refused_total", "Messages from the broker that were not what they must be.")),
+      tasks_(runtime.executor) {}
+
+BrokerSession::~BrokerSession() = default;
+
+std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster) {
+  return std::make_unique<Source>(*this, cluster);
+}
+
+std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope) {
+  auto& slot = channels_[{cluster, scope.id()}];
+  if (!slot) {
+    slot = std::make_shared<Channel>(scope, options_.follower, runtime_);
+    if (reachable(cluster)) slot->follower.path_up();
+    tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
+      auto subscribed = co_await self.transport_.subscribe(std::move(filter));
+      if (!subscribed) self.log_.error(subscribed.error().message);
+    }(*this, options_.topics.stream(cluster, scope.id())));
+  }
+  return slot;
+}
+
+void BrokerSession::close(const std::string& cluster, const std::string& scope) {
+  if (channels_.erase({cluster, scope}) == 0) return;
+  if (connected_) send(options_.topics.signal(cluster), wire::Unwatch{options_.client, {scope}});
+  tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
+    auto ended = co_await self.transport_.unsubscribe(std::move(filter));
+    if (!ended) self.log_.debug(ended.error().message);
+  }(*this, options_.topics.stream(cluster, scope)));
+}
+
+std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string& cluster, const std::string& scope) const {
+  const auto found = channels_.find({cluster, scope});
+  if (found == channels_.end()) return std::nullopt;
+  const Follower& follower = found->second->follower;
+  return Standing{follower.proven_at(), follower.state() == Follower::State::Following, follower.progress(), follower.counts()};
+}
+
+void BrokerSession::compare_with(const std::string& cluster, const std::string& scope, const StoreReader* store) {
+  const auto found = channels_.find({cluster, scope});
+  if (found != channels_.end()) found->second->store = store;
+}
+
+bool BrokerSession::reachable(const std::string& cluster) const {
+  const auto view = clusters_.find(cluster);
+  return connected_ && view != clusters_.end() && view->second.present;
+}
+
+Task<Result<void>> BrokerSession::run() {
+  std::optional<Error> failure;
+  tasks_.spawn(send_loop());
+  tasks_.spawn(tick_loop());
+  tasks_.spawn(renew_loop());
+  tasks_.spawn(hello_loop());
+  auto subscribed = co_await subscribe_all();
+  if (!subscribed) failure = subscribed.error();
+  if (!failure) co_await receive_loop(failure);
+  co_await tasks_.stop();
+  co_return *failure;
+}
+
+Task<Result<void>> BrokerSession::subscribe_all() {
+  std::vector<std::string> filters{options_.topics.client(options_.client)};
+  const std::vector<std::string> every{"+"};
+  for (const std::string& cluster : options_.clusters.empty() ? every : options_.clusters) {
+    filters.push_back(options_.topics.presence(cluster));
+    filters.push_back(options_.topics.digest(cluster));
+    filters.push_back(options_.topics.reply(cluster, options_.client));
+  }
+  for (std::string& filter : filters) {
+    auto subscribed = co_await transport_.subscribe(std::move(filter));
+    if (!subscribed) co_return subscribed.error();
+  }
+  co_return Result<void>();
+}
+
+Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
+  while (!failure) {
+    TransportEvent event = co_await transport_.receive();
+    if (std::holds_alternative<TransportConnected>(event)) {
+      on_connected();
+    } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
+      on_disconnected();
+      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized || gone->reason.code == Code::Invalid) {
+        failure = std::move(gone->reason);
+      }
+    } else {
+      failure = on_message(std::get<Message>(event));
+    }
+  }
+}
+
+void BrokerSession::on_connected() {
+  connected_ = true;
+  decoder_ = wire::Decoder();
+  record_seen_ = false;
+  tasks_.spawn(claim_client_id());
+  for (auto& [name, channel] : channels_) {
+    if (reachable(name.first)) {
+      channel->follower.path_up();
+      pump(name, *channel);
+    }
+  }
+}
+
+void BrokerSession::on_disconnected() {
+  connected_ = false;
+  outbox_.clear();
+  for (auto& [name, channel] : channels_) channel->follower.path_down();
+}
+
+// Our first connect takes the client id, as the broker has just given it to us. At a later one, the record of a younger
+// process would be there already: it is the one that the broker took us for.
+Task<void> BrokerSession::claim_client_id() {
+  if (was_connected_) co_await runtime_.clock.sleep_for(1s);
+  was_connected_ = true;
+  if (!connected_ || record_seen_) co_return;
+  send(options_.topics.client(options_.client), wire::ClientRecord{options_.client, options_.instance, options_.host, options_.started}, true);
+}
+
+std::optional<Error> BrokerSession::on_message(const Message& message) {
+  const auto cluster = options_.topics.cluster_of(message.topic);
+  const bool about_us = message.topic == options_.topics.client(options_.client);
+  if (!cluster && !about_us) return std::nullopt;
+  if (message.body.empty()) {  // A retained message was taken back.
+    if (cluster && message.topic == options_.topics.presence(*cluster)) {
+      wire::Presence left;
+      left.state = wire::Presence::State::Lost;
+      left.cluster = std::string(*cluster);
+      on_presence(left.cluster, message, left);
+    }
+    return std::nullopt;
+  }
+  auto decoded = decoder_.decode(message);
+  if (!decoded) {
+    refuse(message, decoded.error());
+    return std::nullopt;
+  }
+  if (!*decoded) return std::nullopt;
+  auto& [source, body] = **decoded;
+
+  if (about_us) {
+    const auto* record = std::get_if<wire::ClientRecord>(&body);
+    if (record == nullptr || record->client != options_.client) {
+      refuse(message, Error(Code::Invalid, "not a record of this client id"));
+      return std::nullopt;
+    }
+    record_seen_ = record->instance == options_.instance;
+    const bool younger = std::tie(record->started, record->instance) > std::tie(options_.started, options_.instance);
+    if (!record_seen_ && younger) {
+      return Error(Code::Conflict, "client id " + options_.client + " is in use by another process, on " + record->host +
+                                       " (instance " + record->instance + "): give each informer a --client-id of its own");
+    }
+    return std::nullopt;
+  }
+
+  // The topic says who speaks. A message that says otherwise is somebody else's.
+  if (source.substr(0, source.find('/')) != *cluster) {
+    refuse(message, Error(Code::Forbidden, "a message of \"" + source.substr(0, 64) + "\" on a topic of cluster " + std::string(*cluster)));
+    return std::nullopt;
+  }
+  if (const auto* presence = std::get_if<wire::Presence>(&body)) {
+    if (presence->cluster != *cluster || message.topic != options_.topics.presence(*cluster)) {
+      refuse(message, Error(Code::Forbidden, "a presence of another cluster"));
+    } else {
+      on_presence(std::string(*cluster), message, *presence);
+    }
+    return std::nullopt;
+  }
+  dispatch(std::string(*cluster), body);
+  return std::nullopt;
+}
+
+void BrokerSession::on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence) {
+  if (!wire::check_cluster_name(cluster)) return refuse(message, Error(Code::Invalid, "a presence whose cluster is no DNS label"));
+  ClusterView& view = clusters_[cluster];
+  const bool was_present = view.present;
+  const bool present = presence.state == wire::Presence::State::Present;
+  if (present && std::find(presence.versions.begin(), presence.versions.end(), wire::kVersion) == presence.versions.end()) {
+    return refuse(message, Error(Code::Conflict, "cluster " + cluster + "'s provider does not speak version " +
+                                                     std::to_string(wire::kVersion) + " of the protocol: upgrade the older of the two"));
+  }
+  // The last will of an earlier process must not take the present one away.
+  if (!present && was_present && !presence.instance.empty() && presence.instance != view.presence.instance) return;
+  const bool restarted = present && was_present && presence.instance != view.presence.instance;
+  view.name = cluster;
+  view.present = present;
+  if (present) view.presence = presence;
+  for (auto& [name, channel] : channels_) {
+    if (name.first != cluster) continue;
+    if (!present) channel->follower.path_down();
+    if (present && (!was_present || restarted)) channel->follower.path_up();
+    pump(name, *channel);
+  }
+  if (on_cluster_) on_cluster_(view);
+}
+
+void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
+  const auto channel_of = [&](const std::string& scope) -> std::map<ChannelName, std::shared_ptr<Channel>>::iterator {
+    return channels_.find({cluster, scope});
+  };
+  if (auto* digest = std::get_if<wire::Digest>(&body)) {
+    for (const wire::Digest::Stream& stream : digest->streams) {
+      const auto found = channel_of(stream.scope);
+      if (found == channels_.end()) continue;
+      found->second->follower.receive(stream, std::chrono::seconds(digest->interval_seconds));
+      pump(found->first, *found->second);
+    }
+    return;
+  }
+  auto found = channels_.end();
+  if (auto* frame = std::get_if<wire::Frame>(&body)) {
+    if ((found = channel_of(frame->scope)) != channels_.end()) found->second->follower.receive(*frame);
+  } else if (auto* page = std::get_if<wire::Page>(&body)) {
+    if ((found = channel_of(page->scope)) != channels_.end()) {
+      found->second->follower.receive(std::move(*page));
+      const auto progress = found->second->follower.progress();
+      if (found->second->progress) found->second->progress(progress.objects, progress.total);
+    }
+  } else if (auto* notice = std::get_if<wire::Notice>(&body)) {
+    if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
+  }
+  if (found != channels_.end()) pump(found->first, *found->second);
+}
+
+// Sends what a follower asks and wakes who waits for it.
+void BrokerSession::pump(const ChannelName& name, Channel& channel) {
+  while (auto request = channel.follower.next_request()) send(options_.topics.signal(name.first), *request);
+  if (channel.follower.peek_delivery() != nullptr) channel.changed.notify();
+}
+
+void BrokerSession::send(std::string topic, const wire::Body& body, bool retain) {
+  outbox_.push_back(Outbound{std::move(topic), wire::encode(body), retain});
+  outbox_filled_.notify();
+}
+
+Task<void> BrokerSession::send_loop() {
+  while (true) {
+    if (outbox_.empty()) {
+      co_await outbox_filled_.wait();
+      continue;
+    }
+    Outbound outbound = std::move(outbox_.front());
+    outbox_.pop_front();
+    for (Message& message : wire::to_messages(outbound.encoded, outbound.topic, sender_, kMaximumBody, outbound.retain)) {
+      auto published = co_await transport_.publish(std::move(message));
+      if (published) continue;
+      log_.debug(published.error().message);  // As if it were lost: the follower asks again.
+      break;
+    }
+  }
+}
+
+Task<void> BrokerSession::tick_loop() {
+  while (true) {
+    co_await runtime_.clock.sleep_for(kTick);
+    const TimePoint now = runtime_.clock.now();
+    for (auto& [name, channel] : channels_) {
+      if (channel->follower.next_deadline() > now) continue;
+      channel->follower.tick();
+      pump(name, *channel);
+    }
+  }
+}
+
+Task<void> BrokerSession::renew_loop() {
+  while (true) {
+    const Duration third = options_.follower.lease / 3;
+    co_await runtime_.clock.sleep_for(third - runtime_.random.between(Duration::zero(), third / 4));
+    if (!connected_) continue;
+    for (auto at = channels_.begin(); at != channels_.end();) {
+      wire::Renew renew{options_.client, {}};
+      const std::string cluster = at->first.first;
+      for (; at != channels_.end() && at->first.first == cluster && renew.scopes.size() < kRenewScopes; ++at) {
+        renew.scopes.push_back(at->first.second);
+      }
+      if (reachable(cluster)) send(options_.topics.signal(cluster), renew);
+    }
+  }
+}
+
+// A broker may keep presences from us (its limits, its lost state): ask those that are missing.
+Task<void> BrokerSession::hello_loop() {
+  co_await runtime_.clock.sleep_for(kHelloFirst);
+  while (true) {
+    if (connected_) {
+      const wire::Hello hello{options_.client};
+      for (const std::string& cluster : options_.clusters) {
+        if (!reachable(cluster)) send(options_.topics.signal(cluster), hello);
+      }
+      if (options_.clusters.empty() && clusters_.empty()) send(options_.topics.signal_all(), hello);
+    }
+    co_await runtime_.clock.sleep_for(kHelloAgain + runtime_.random.between(0s, kHelloAgain / 4));
+  }
+}
+
+void BrokerSession::refuse(const Message& message, const Error& why) {
+  refused_->add();
+  ++refusals_unlogged_;
+  const TimePoint now = runtime_.clock.now();
+  if (refusal_logged_ != TimePoint() && now - refusal_logged_ < 10s) return;  // An enemy must not fill the disk.
+  refusal_logged_ = now;
+  log_.warning("refused: " + why.message, {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
+  refusals_unlogged_ = 0;
+}
+
+}  // namespace tinf

@@ -1,0 +1,131 @@
+// BrokerSession: one connection of an informer to a broker, and through it a source for every cluster behind it.
+// Runs the followers: feeds them what comes, sends what they ask, and tells the time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tinf/base/runtime.h"
+#include "tinf/contract/lister_watcher.h"
+#include "tinf/contract/store.h"
+#include "tinf/contract/transport.h"
+#include "tinf/follower/follower.h"
+#include "tinf/wire/codec.h"
+#include "tinf/wire/topics.h"
+
+namespace tinf {
+
+struct SessionOptions {
+  std::string client;    // Checked by wire::check_client_id.
+  std::string instance;  // A random id of this process.
+  std::string host;
+  std::int64_t started = 0;  // Unix milliseconds.
+  wire::Topics topics{"/signal", "/payload"};
+  std::vector<std::string> clusters;  // Empty: every cluster whose presence is seen.
+  FollowerOptions follower;           // Its client id is set from `client`.
+};
+
+// A cluster as its provider's presence tells it.
+struct ClusterView {
+  std::string name;
+  bool present = false;
+  wire::Presence presence;  // The last one seen, also while the cluster is away.
+};
+
+// Confined to one strand. Outlives the sources it opens.
+class BrokerSession {
+ public:
+  BrokerSession(Runtime& runtime, Transport& transport, SessionOptions options);
+  ~BrokerSession();
+
+  // Runs until cancelled, or ends with:
+  // Conflict: another process uses our client id (the message names it); Forbidden: the broker denies a topic.
+  Task<Result<void>> run();
+
+  // Called when a cluster is seen for the first time, changes its offer, goes or comes back.
+  void on_cluster(std::function<void(const ClusterView&)> callback) { on_cluster_ = std::move(callback); }
+  const std::map<std::string, ClusterView>& clusters() const { return clusters_; }
+
+  // A source of one scope of `cluster`; opening it asks nothing yet, destroying it tells the provider.
+  // A list waits until the provider answers, however long that takes; a refusal is its error. A watch must begin at the version
+  // that the last list or watch ended with; from any other it is Expired.
+  std::unique_ptr<ListerWatcher> open(const std::string& cluster);
+
+  // What a source of open() knows of its copy; null for others.
+  struct Standing {
+    std::optional<TimePoint> proven_at;  // When the store was last proven equal.
+    bool following = false;
+    Follower::Progress progress;
+    Follower::Counts counts;
+  };
+  std::optional<Standing> standing(const std::string& cluster, const std::string& scope) const;
+
+  // From now on a proof for this scope also compares `store`; what somebody altered behind our back is fetched anew.
+  // The store must hold objects as they came (no transform). Null ends it.
+  void compare_with(const std::string& cluster, const std::string& scope, const StoreReader* store);
+
+  bool connected() const { return connected_; }
+
+ private:
+  class Source;
+  class Stream;
+  struct Channel;
+  using ChannelName = std::pair<std::string, std::string>;  // Cluster, scope id.
+
+  Task<void> receive_loop(std::optional<Error>& failure);
+  Task<void> send_loop();
+  Task<void> tick_loop();
+  Task<void> renew_loop();
+  Task<void> hello_loop();
+  Task<void> claim_client_id();
+  Task<Result<void>> subscribe_all();
+
+  void on_connected();
+  void on_disconnected();
+  std::optional<Error> on_message(const Message& message);
+  void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
+  void dispatch(const std::string& cluster, wire::Body& body);
+  void refuse(const Message& message, const Error& why);
+  void send(std::string topic, const wire::Body& body, bool retain = false);
+  void pump(const ChannelName& name, Channel& channel);
+  bool reachable(const std::string& cluster) const;
+
+  std::shared_ptr<Channel> channel(const std::string& cluster, const Scope& scope);
+  void close(const std::string& cluster, const std::string& scope);
+
+  // Constant after construction.
+  Runtime& runtime_;
+  Transport& transport_;
+  const SessionOptions options_;
+  const Log log_;
+
+  // Confined to the strand.
+  std::function<void(const ClusterView&)> on_cluster_;
+  std::map<std::string, ClusterView> clusters_;
+  std::map<ChannelName, std::shared_ptr<Channel>> channels_;
+  wire::Sender sender_;
+  wire::Decoder decoder_;
+  bool connected_ = false;
+  bool was_connected_ = false;
+  bool record_seen_ = false;  // Of our client id, since the last connect.
+  TimePoint refusal_logged_{};
+  std::uint64_t refusals_unlogged_ = 0;
+
+  struct Outbound {
+    std::string topic;
+    wire::Encoded encoded;
+    bool retain;
+  };
+  std::deque<Outbound> outbox_;  // Requests: bounded by the followers' own pace.
+  Signal outbox_filled_;
+  Signal deadlines_changed_;
+  std::shared_ptr<Counter> refused_;
+  TaskGroup tasks_;
+};
+
+}  // namespace tinf

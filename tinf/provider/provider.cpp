@@ -1,0 +1,228 @@
+#include "tinf/provider/provider.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace tinf {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kLongestSleep = 1s;
+
+}  // namespace
+
+// Where a source writes: straight into the core's stream, which numbers what differs.
+class Provider::Sink final : public StoreWriter {
+ public:
+  Sink(Provider& provider, std::string id) : provider_(provider), id_(std::move(id)) {}
+
+  Task<Result<void>> replace(Snapshot all) override {
+    provider_.core_.replace(provider_.runtime_.clock.now(), id_, std::move(all));
+    provider_.work_.notify();
+    co_return Result<void>();
+  }
+
+  Task<Result<void>> apply(EventBatch changes) override {
+    provider_.core_.apply(provider_.runtime_.clock.now(), id_, changes);
+    provider_.work_.notify();
+    co_return Result<void>();
+  }
+
+ private:
+  Provider& provider_;
+  const std::string id_;
+};
+
+Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions options, Reflect reflect)
+    : runtime_(runtime),
+      transport_(transport),
+      options_(std::move(options)),
+      reflect_(std::move(reflect)),
+      log_(runtime.log.with("provider")),
+      core_(options_, runtime.random),
+      sender_(options_.cluster, options_.instance),
+      refused_(runtime.metrics.counter("tinf_messages_refused_total", "Messages from the broker that were not what they must be.")),
+      scopes_(runtime.metrics.gauge("tinf_provider_scopes", "Scopes that informers follow.")),
+      subscriptions_(runtime.metrics.gauge("tinf_provider_subscriptions", "Informers, counted once for each scope that they follow.")),
+      objects_(runtime.metrics.gauge("tinf_provider_objects", "Objects in all scopes that informers follow.")),
+      frames_(runtime.metrics.counter("tinf_provider_frames_total", "Frames of changes sent.")),
+      pages_(runtime.metrics.counter("tinf_provider_pages_total", "Pages of snapshots sent.")),
+      snapshots_(runtime.metrics.counter("tinf_provider_snapshots_total", "Copies that had to begin with a full set.")),
+      resumes_(runtime.metrics.counter("tinf_provider_resumes_total", "Copies that caught up at the price of the difference.")),
+      tasks_(runtime.executor) {}
+
+Provider::~Provider() = default;
+
+void Provider::offer(std::vector<ResourceInfo> resources, std::string cluster_uid, std::string kubernetes_version) {
+  core_.offer(std::move(resources), std::move(cluster_uid), std::move(kubernetes_version));
+  offering_ = true;
+  work_.notify();
+}
+
+Message Provider::last_will(const ProviderOptions& options) {
+  Random unused(0);
+  const ProviderCore core(options, unused);
+  wire::Sender sender(options.cluster, options.instance);
+  return wire::to_messages(wire::encode(core.presence(wire::Presence::State::Lost)), options.topics.presence(options.cluster), sender,
+                           64 << 10, true)
+      .front();
+}
+
+Message Provider::last_word(const ProviderOptions& options) {
+  Message empty;  // Takes the retained presence back.
+  empty.topic = options.topics.presence(options.cluster);
+  empty.retain = true;
+  return empty;
+}
+
+Task<Result<void>> Provider::run() {
+  std::optional<Error> failure;
+  tasks_.spawn(send_loop());
+  tasks_.spawn(tick_loop());
+  std::vector<std::string> filters = core_.signal_topics();
+  filters.push_back(options_.topics.presence(options_.cluster));
+  for (std::string& filter : filters) {
+    auto subscribed = co_await transport_.subscribe(std::move(filter));
+    if (!subscribed) {
+      failure = subscribed.error();
+      break;
+    }
+  }
+  co_await receive_loop(failure);
+  co_await tasks_.stop();
+  for (auto& [id, source] : sources_) co_await source.tasks->stop();
+  co_return *failure;
+}
+
+Task<void> Provider::receive_loop(std::optional<Error>& failure) {
+  while (!failure) {
+    TransportEvent event = co_await transport_.receive();
+    if (auto* here = std::get_if<TransportConnected>(&event)) {
+      connected_ = true;
+      maximum_message_ = here->maximum_message_bytes;
+      decoder_ = wire::Decoder();
+      core_.connected(runtime_.clock.now());
+      work_.notify();
+    } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
+      connected_ = false;
+      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized || gone->reason.code == Code::Invalid) {
+        failure = std::move(gone->reason);
+      }
+    } else {
+      failure = on_message(std::get<Message>(event));
+    }
+  }
+}
+
+std::optional<Error> Provider::on_message(const Message& message) {
+  if (message.body.empty()) return std::nullopt;
+  auto decoded = decoder_.decode(message);
+  if (!decoded) {
+    refuse(message, decoded.error());
+    return std::nullopt;
+  }
+  if (!*decoded) return std::nullopt;
+  if (message.topic != options_.topics.presence(options_.cluster)) {
+    core_.receive(runtime_.clock.now(), (*decoded)->body);
+    match_sources();
+    work_.notify();
+    return std::nullopt;
+  }
+  const auto* other = std::get_if<wire::Presence>(&(*decoded)->body);
+  const bool alive = other != nullptr && other->state == wire::Presence::State::Present && other->cluster == options_.cluster;
+  // Of two that claim a name the younger stays, as the broker itself does with client ids.
+  if (alive && std::tie(other->started, other->instance) > std::tie(options_.started, options_.instance)) {
+    return Error(Code::Conflict, "cluster " + options_.cluster + " is provided by another process, on " + other->host + " (instance " +
+                                     other->instance + "): stop one of the two, or give it another --cluster and --client-id");
+  }
+  // The last will of a process before us, or of ourselves before a reconnect, came late: say that we are here.
+  if (other != nullptr && other->state == wire::Presence::State::Lost && offering_) {
+    core_.receive(runtime_.clock.now(), wire::Hello{});
+    work_.notify();
+  }
+  return std::nullopt;
+}
+
+// Runs a source for each stream of the core, and for no other.
+void Provider::match_sources() {
+  for (auto it = sources_.begin(); it != sources_.end();) {
+    const auto stream = core_.streams().find(it->first);
+    if (stream != core_.streams().end() && stream->second->position().epoch == it->second.epoch) {
+      ++it;
+      continue;
+    }
+    // The frames unwind on a later turn and use the sink until then: both live as long as that takes.
+    tasks_.spawn([](Running ended) -> Task<void> { co_await ended.tasks->stop(); }(std::move(it->second)));
+    it = sources_.erase(it);
+  }
+  for (const auto& [id, stream] : core_.streams()) {
+    if (sources_.count(id) > 0) continue;
+    Running running;
+    running.epoch = stream->position().epoch;
+    running.sink = std::make_unique<Sink>(*this, id);
+    running.tasks = std::make_unique<TaskGroup>(runtime_.executor);
+    running.tasks->spawn(run_source(stream->scope(), *running.sink, id));
+    sources_.emplace(id, std::move(running));
+  }
+}
+
+Task<void> Provider::run_source(Scope scope, Sink& sink, std::string id) {
+  std::function<void(Error)> failed = [this, id](Error why) {
+    core_.refuse(id, std::move(why));
+    work_.notify();
+  };
+  co_await reflect_(std::move(scope), sink, std::move(failed));
+}
+
+Task<void> Provider::send_loop() {
+  while (true) {
+    std::optional<Outgoing> outgoing;
+    if (connected_ && offering_) outgoing = core_.next_message(runtime_.clock.now());
+    if (!outgoing) {
+      co_await work_.wait();
+      continue;
+    }
+    for (Message& message : wire::to_messages(outgoing->encoded, outgoing->topic, sender_, maximum_message_, outgoing->retain)) {
+      auto published = co_await transport_.publish(std::move(message));
+      if (published) continue;
+      // As if it were lost on the way: informers notice and ask.
+      log_.debug(published.error().message, {{"topic", outgoing->topic}});
+      break;
+    }
+  }
+}
+
+Task<void> Provider::tick_loop() {
+  while (true) {
+    const TimePoint now = runtime_.clock.now();
+    const TimePoint deadline = std::clamp(core_.next_deadline(), now + 50ms, now + kLongestSleep);
+    co_await runtime_.clock.sleep_until(deadline);
+    core_.tick(runtime_.clock.now());
+    match_sources();
+    work_.notify();
+
+    const ProviderCore::Counts counts = core_.counts();
+    scopes_->set(static_cast<double>(counts.scopes));
+    subscriptions_->set(static_cast<double>(counts.subscriptions));
+    objects_->set(static_cast<double>(counts.objects));
+    frames_->add(counts.frames - exported_.frames);
+    pages_->add(counts.pages - exported_.pages);
+    snapshots_->add(counts.snapshots - exported_.snapshots);
+    resumes_->add(counts.resumes - exported_.resumes);
+    exported_ = counts;
+  }
+}
+
+void Provider::refuse(const Message& message, const Error& why) {
+  refused_->add();
+  ++refusals_unlogged_;
+  const TimePoint now = runtime_.clock.now();
+  if (refusal_logged_ != TimePoint() && now - refusal_logged_ < 10s) return;  // An enemy must not fill the disk.
+  refusal_logged_ = now;
+  log_.warning("refused: " + why.message, {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
+  refusals_unlogged_ = 0;
+}
+
+}  // namespace tinf

@@ -1,0 +1,86 @@
+// Provider: offers one cluster's objects to informers behind a broker.
+// Runs the pure core on a transport: feeds it signals and changes, sends what it has to say.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tinf/base/runtime.h"
+#include "tinf/contract/store.h"
+#include "tinf/contract/transport.h"
+#include "tinf/provider/provider_core.h"
+
+namespace tinf {
+
+// Keeps `sink` equal to `scope` at the source until it is cancelled; calls `failed` with each error that keeps it from
+// that. Usually a Reflector over the cluster's API server.
+using Reflect = std::function<Task<void>(Scope scope, StoreWriter& sink, std::function<void(Error)> failed)>;
+
+// Confined to one strand.
+class Provider {
+ public:
+  Provider(Runtime& runtime, Transport& transport, ProviderOptions options, Reflect reflect);
+  ~Provider();
+
+  // Announces what may be asked for. Nothing is answered before the first call.
+  void offer(std::vector<ResourceInfo> resources, std::string cluster_uid, std::string kubernetes_version);
+  bool offering() const { return offering_; }
+
+  // Runs until cancelled, or ends with:
+  // Conflict: another process provides the same cluster (the message names it); Forbidden: the broker denies a topic.
+  Task<Result<void>> run();
+
+  // What the broker is to say if we are cut off, and what we say ourselves when we leave in good order.
+  static Message last_will(const ProviderOptions& options);
+  static Message last_word(const ProviderOptions& options);
+
+  ProviderCore::Counts counts() const { return core_.counts(); }
+  bool connected() const { return connected_; }
+
+ private:
+  class Sink;
+  // A source that runs for a stream of the core.
+  struct Running {
+    std::string epoch;
+    std::unique_ptr<Sink> sink;
+    std::unique_ptr<TaskGroup> tasks;
+  };
+
+  Task<void> receive_loop(std::optional<Error>& failure);
+  Task<void> send_loop();
+  Task<void> tick_loop();
+  Task<void> run_source(Scope scope, Sink& sink, std::string id);
+  std::optional<Error> on_message(const Message& message);
+  void match_sources();
+  void refuse(const Message& message, const Error& why);
+
+  // Constant after construction.
+  Runtime& runtime_;
+  Transport& transport_;
+  const ProviderOptions options_;
+  const Reflect reflect_;
+  const Log log_;
+
+  // Confined to the strand.
+  ProviderCore core_;
+  wire::Sender sender_;
+  wire::Decoder decoder_;
+  bool offering_ = false;
+  bool connected_ = false;
+  std::size_t maximum_message_ = 0;
+  Signal work_;  // The core may have something to say.
+  std::map<std::string, Running> sources_;
+  TimePoint refusal_logged_{};
+  std::uint64_t refusals_unlogged_ = 0;
+  std::shared_ptr<Counter> refused_;
+  std::shared_ptr<Gauge> scopes_, subscriptions_, objects_;
+  std::shared_ptr<Counter> frames_, pages_, snapshots_, resumes_;
+  ProviderCore::Counts exported_;
+  TaskGroup tasks_;
+};
+
+}  // namespace tinf
