@@ -1,0 +1,16 @@
+// Base64 as kubeconfig files and HTTP use it (RFC 4648, section 4).
+// Line breaks and blanks are passed over when decoding: YAML folds long texts.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tinf::kube {
+
+std::string base64_encode(std::string_view bytes);
+
+// Nothing if `text` is not Base64.
+std::optional<std::string> base64_decode(std::string_view text);
+
+}  // namespace tinf::kube

@@ -1,0 +1,33 @@
+// Discovery: which resources an API server has, which version it is, and which cluster it stands for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tinf/base/result.h"
+#include "tinf/base/task.h"
+#include "tinf/kube/rest_client.h"
+#include "tinf/object/resource.h"
+
+namespace tinf::kube {
+
+struct ServerVersion {
+  std::string major;
+  std::string minor;  // May end in a plus sign.
+  std::string git_version;
+
+  ServerVersion() = default;
+};
+
+// Every resource and version the server offers, without subresources; what can be listed has the verb "list".
+// Asks for aggregated discovery (two requests) and where the server has none reads each group; a group that cannot be
+// read is left out and logged. Errors: those of RestClient for the first request, Internal for an answer that is no
+// discovery.
+Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client);
+
+Task<Result<ServerVersion>> server_version(RestClient& client);
+
+// The uid of the namespace kube-system, which every cluster keeps for life; Forbidden or NotFound where it is hidden.
+Task<Result<std::string>> cluster_uid(RestClient& client);
+
+}  // namespace tinf::kube
