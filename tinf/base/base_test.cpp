@@ -141,6 +141,24 @@ TEST(FirstOf, UnwindsBothWhenItIsCancelled) {
   EXPECT_TRUE(first && second && stopped);
 }
 
+Task<void> sleep_and_note(Clock& clock, bool& went_on) {
+  co_await clock.sleep_for(10000h);
+  went_on = true;
+}
+
+TEST(Signal, NeverLetsACancelledWaiterGoOn) {
+  VirtualTime time;
+  bool went_on = false;
+  bool stopped = false;
+  TaskGroup group(time.runtime().executor);
+  group.spawn(sleep_and_note(time, went_on));
+  time.run_for(1s);
+  time.spawn(stop_group(group, stopped));
+  time.run_for(0s);
+  EXPECT_TRUE(stopped);
+  EXPECT_FALSE(went_on);
+}
+
 TEST(Backoff, DoublesToItsMaximumAndForgetsAfterHealth) {
   VirtualTime time;
   Random random(1);

@@ -3,6 +3,7 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace tinf {
 namespace {
@@ -66,6 +67,9 @@ Task<bool> Signal::wait_until(Clock& clock, TimePoint deadline) {
   Armed armed(clock, waiter->timer, deadline);
   boost::system::error_code ignored;
   co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  // A cancelled wait has seen neither its signal nor its deadline: nobody must go on as if it had.
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) throw boost::system::system_error(asio::error::operation_aborted);
   co_return waiter->notified;
 }
 

@@ -4,6 +4,7 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/multiple_exceptions.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <optional>
 #include <variant>
@@ -19,10 +20,13 @@ auto first_of(Task<A> a, Task<B> b) -> Task<std::variant<std::conditional_t<std:
                                                          std::conditional_t<std::is_void_v<B>, std::monostate, B>>> {
   using namespace asio::experimental::awaitable_operators;
   try {
-    co_return co_await (std::move(a) || std::move(b));
+    auto first = co_await (std::move(a) || std::move(b));
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() == asio::cancellation_type::none) co_return first;
   } catch (const asio::multiple_exceptions&) {
-    // Both were cancelled from outside: say so in the one way that TaskGroup knows.
+    // Both were unwound.
   }
+  // Cancelled from outside: say so in the one way that TaskGroup knows.
   throw boost::system::system_error(asio::error::operation_aborted);
 }
 
