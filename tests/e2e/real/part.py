@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -114,7 +115,10 @@ class Part:
     def wait_ready(self, deadline=_READY_SECONDS):
         def look():
             self.check_running()
-            return self.ready()
+            try:
+                return self.ready()
+            except ssl.SSLCertVerificationError as error:  # will not get better
+                raise PartFailed(f"{self.name} shows a certificate that is refused: {error}") from None
         try:
             wait_until(look, deadline, f"{self.name} is ready", tolerate=(OSError,))
         except PartFailed:
