@@ -1,0 +1,85 @@
+// EventQueue: what one handler has still to be told, at most a delete and an add per key.
+// Why it coalesces: a handler that blocks for an hour must cost memory by the object, not by the event.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+
+#include "tinf/base/runtime.h"
+#include "tinf/object/object.h"
+
+namespace tinf {
+
+struct Notification {
+  enum class Type {
+    Added,
+    Updated,
+    Deleted,
+    Resync,  // Nothing changed; the handler asked to be shown everything now and then. old == now.
+    Synced,  // No object: all that was there when the handler came has been delivered.
+  };
+
+  Type type = Type::Added;
+  ObjectPtr old;                     // Of Updated: the state last told. Of Deleted: the last state.
+  ObjectPtr now;                     // Of Added, Updated and Resync.
+  bool initial = false;              // Of Added: it was there before the handler, or before the first list ended.
+  bool final_state_unknown = false;  // Of Deleted: learnt from a list or by name alone; `old` may be stale.
+
+  Notification(Type t, ObjectPtr before, ObjectPtr after) : type(t), old(std::move(before)), now(std::move(after)) {}
+
+  static Notification added(ObjectPtr now, bool initial);
+  static Notification updated(ObjectPtr old, ObjectPtr now);
+  static Notification deleted(ObjectPtr last, bool final_state_unknown);
+  static Notification resync(ObjectPtr now);
+  static Notification synced();
+
+  // Of any type but Synced.
+  ObjectKey key() const { return (now ? now : old)->key(); }
+};
+
+// Guarantees, per key: the consumer's view follows the store's, states may be skipped, and a delete followed by a
+// create is told as both. An object that came and went before it was told is not told at all. Between keys the order is
+// that of their first untold change. Holds at most two notifications a key. One consumer; confined to one strand.
+class EventQueue {
+ public:
+  // `labels` name the handler in the metrics tinf_handler_queue_depth and tinf_handler_queue_lag_seconds.
+  EventQueue(Runtime& runtime, Labels labels);
+
+  // Ignored when closed.
+  void push(Notification change);
+
+  // Waits for the next; nothing once closed.
+  Task<std::optional<Notification>> pop();
+
+  // Forgets what is queued and wakes the consumer.
+  void close();
+  bool closed() const { return closed_; }
+
+  std::size_t depth() const { return depth_; }
+  // How long the oldest untold change has been waiting.
+  Duration lag() const;
+
+ private:
+  struct Slot {
+    explicit Slot(TimePoint when) : since(when) {}
+    std::optional<Notification> first;   // A delete, or the only one.
+    std::optional<Notification> second;  // An add behind a delete.
+    TimePoint since;
+  };
+  using Slots = std::list<Slot>;
+
+  static void merge(Slot& slot, Notification change);
+  void measure();
+
+  Runtime& runtime_;
+  Slots slots_;
+  std::unordered_map<ObjectKey, Slots::iterator, ObjectKeyHash> by_key_;
+  std::size_t depth_ = 0;
+  bool closed_ = false;
+  Signal ready_;
+  std::shared_ptr<Gauge> depth_gauge_, lag_gauge_;
+};
+
+}  // namespace tinf
