@@ -173,7 +173,7 @@ Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client) {
       Result<void> done =
           response ? read_group_version(response->body, asked, resources) : Result<void>(response.error());
       if (done) continue;
-      if (done.error().code == Code::Cancelled || done.error().code == Code::Unauthorized) co_return done.error();
+      if (done.error().code == Code::Unauthorized) co_return done.error();
       std::vector<LogField> fields{{"path", asked.path()}, {"error", done.error().message}};
       log.warning("a group cannot be discovered now and is left out", std::move(fields));
     }

@@ -67,7 +67,8 @@ Task<Result<std::unique_ptr<ResponseStream>>> RestClient::stream(Request request
     const std::string retry_after(transfer->header("Retry-After"));
     Error error = error_of_answer(status, body, transfer->what());
     if (!retry_after.empty()) {
-      note_retry_after(retry_after);
+      // Of others it is no plea: a version "too large" carries one, too, and is best answered by a list at once.
+      if (status == 429 || status == 503) note_retry_after(retry_after);
       error.message += " (Retry-After: " + retry_after + ")";
     }
     if (status >= 300 && status <= 399)

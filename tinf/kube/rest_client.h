@@ -61,7 +61,7 @@ class ResponseStream {
 
   // The bytes that are there, as soon as there are any; empty: the body is complete. While nobody reads, at most a MiB
   // waits here and the server is not read any more. Timeout: no byte within the idle deadline. Unavailable: the
-  // connection broke. Cancelled. The same again after an error.
+  // connection broke. The same again after an error.
   virtual Task<Result<std::string>> read() = 0;
 };
 
@@ -81,10 +81,11 @@ class RestClient {
   RestClient(const RestClient&) = delete;
   RestClient& operator=(const RestClient&) = delete;
 
-  // Sends a request and reads the whole answer. A 401 is tried once more where credentials can be renewed. After an
-  // answer that asked to wait (Retry-After) every request waits until then first, half a minute at most.
+  // Sends a request and reads the whole answer. A 401 is tried once more where credentials can be renewed. After a 429
+  // or 503 that asked to wait (Retry-After) every request waits until then first, half a minute at most. Cancelling the
+  // awaiting coroutine ends the transfer.
   // Unavailable: not reached, or cut off. Timeout: headers or body came too late. Internal: the body is too large.
-  // Cancelled: the awaiting coroutine was. Others: what the server said; its message is in the error's.
+  // Others: what the server said; its message is in the error's.
   Task<Result<Response>> request(Request request);
 
   // The same, but returns when the headers are here.

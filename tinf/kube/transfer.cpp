@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include <algorithm>
-#include <boost/asio/this_coro.hpp>
 #include <charconv>
 
 #ifndef TINF_VERSION
@@ -228,8 +227,6 @@ void Transfer::transfer_ended(CURLcode result) {
 
 Task<Result<void>> Transfer::wait(TimePoint deadline, Code late, const char* waited_for) {
   const bool notified = co_await changed_.wait_until(clock_, deadline);
-  const auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) co_return Error(Code::Cancelled, what_ + ": stopped");
   if (!notified && clock_.now() >= deadline) co_return Error(late, what_ + ": no " + waited_for + " in time");
   co_return Result<void>();
 }

@@ -47,7 +47,7 @@ class Transfer final : public ResponseStream, private CurlLoop::Owner {
   void take_header(std::string_view line);
   Error failure() const;
 
-  // Waits for the next callback. An error if `deadline` came first or the coroutine was cancelled.
+  // Waits for the next callback. An error if `deadline` came first.
   Task<Result<void>> wait(TimePoint deadline, Code late, const char* waited_for);
 
   // Constant after construction.
