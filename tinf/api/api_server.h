@@ -1,0 +1,65 @@
+// ApiServer: the API on a TCP port, over HTTP/1.1, with TLS if a certificate is given.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "tinf/base/result.h"
+#include "tinf/base/runtime.h"
+#include "tinf/base/task.h"
+#include "tinf/contract/versioned_store.h"
+
+namespace tinf::api {
+
+struct ApiOptions {
+  std::string listen = "127.0.0.1:0";  // "address:port", "[::1]:6443"; port 0 takes a free one.
+  std::string certificate_file;        // PEM; with the key: TLS. Both or neither.
+  std::string key_file;
+  std::string token_file;    // Empty: everybody may call.
+  bool debug_paths = false;  // POST /debug/compact and /debug/cut-watches, from loopback only.
+
+  std::size_t maximum_connections = 10'000;
+  std::size_t maximum_header_bytes = 64 * 1024;
+  std::size_t maximum_body_bytes = 3 * 1024 * 1024;   // As kube-apiserver.
+  Duration idle_timeout = std::chrono::minutes(3);    // Between requests, and for a whole request to arrive.
+  Duration write_timeout = std::chrono::seconds(30);  // For a client to take what it was sent.
+
+  ApiOptions() = default;
+};
+
+// Confined to the runtime's strand. `runtime` and `store` outlive it.
+class ApiServer {
+ public:
+  ApiServer(Runtime& runtime, VersionedStore& store, ApiOptions options);
+  ~ApiServer();
+
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  // Reads the files, fills an empty store with what every cluster has, and opens the port.
+  // Invalid: an option is wrong or a file cannot be read. Unavailable: the address cannot be had.
+  Task<Result<void>> listen();
+
+  // After listen():
+  unsigned port() const;
+  std::string url() const;  // As clients on this machine reach it.
+  // A kubeconfig with one context of this name, for clients on this machine: it trusts the server's certificate and
+  // carries its first token.
+  std::string kubeconfig(std::string_view name) const;
+
+  // Serves until cancelled; returns when the last connection has gone.
+  Task<void> run();
+
+  // Forgets the store's history, so that watches and pages from before get 410.
+  void compact();
+  // Ends every open watch in good order, as a restart would.
+  void cut_watches();
+  std::size_t open_watches() const;
+
+ private:
+  class Listener;
+  std::unique_ptr<Listener> listener_;
+};
+
+}  // namespace tinf::api

@@ -1,0 +1,50 @@
+// A request and its answer as the handlers see them: no sockets, no HTTP library.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tinf/api/status.h"
+#include "tinf/base/task.h"
+
+namespace tinf::api {
+
+struct ApiRequest {
+  std::string method;
+  std::string target;  // Path and query, as they stand in the request line.
+  std::string accept;
+  std::string content_type;
+  std::string authorization;
+  std::string body;
+  bool from_loopback = false;
+
+  ApiRequest() = default;
+};
+
+// A body without a known end: a watch. Destroying it closes it.
+class ResponseStream {
+ public:
+  virtual ~ResponseStream() = default;
+
+  // The next bytes; nothing at the end. One caller at a time.
+  virtual Task<std::optional<std::string>> next() = 0;
+
+  // Makes next() come to the end, now and from now on.
+  virtual void cut() = 0;
+};
+
+struct ApiResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  int retry_after_seconds = 0;
+  std::unique_ptr<ResponseStream> stream;  // Instead of a body.
+
+  ApiResponse() = default;
+  explicit ApiResponse(std::string json) : body(std::move(json)) {}
+  explicit ApiResponse(const Status& failure)
+      : status(failure.code), body(failure.to_json()), retry_after_seconds(failure.retry_after_seconds) {}
+};
+
+}  // namespace tinf::api

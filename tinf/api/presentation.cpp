@@ -1,0 +1,137 @@
+// Splicing rather than parsing wherever the bytes allow it; only table cells need a tree.
+#include "tinf/api/presentation.h"
+
+#include "tinf/api/columns.h"
+#include "tinf/patch/json.h"
+
+namespace tinf::api {
+namespace {
+
+// `part` is a view into the object's bytes.
+std::string spliced(const Object& object, std::string_view part, std::string_view replacement) {
+  const auto raw = object.raw();
+  const auto from = static_cast<std::size_t>(part.data() - raw.data());
+  std::string text;
+  text.reserve(raw.size() + replacement.size());
+  text.append(raw.substr(0, from)).append(replacement).append(raw.substr(from + part.size()));
+  return text;
+}
+
+std::string quoted(std::string_view text) {
+  return json_text(boost::json::value(boost::json::string_view(text.data(), text.size())));
+}
+
+std::string json_of(const ListMeta& meta) {
+  std::string text = "{\"resourceVersion\":\"" + std::to_string(meta.version) + "\"";
+  if (!meta.continue_token.empty()) text += ",\"continue\":" + quoted(meta.continue_token);
+  if (meta.remaining) text += ",\"remainingItemCount\":" + std::to_string(*meta.remaining);
+  return text + "}";
+}
+
+}  // namespace
+
+std::string with_resource_version(const Object& object, StoreVersion version) {
+  return spliced(object, object.resource_version(), std::to_string(version));
+}
+
+std::string with_api_version(const Object& object, std::string_view api_version) {
+  return spliced(object, object.api_version(), api_version);
+}
+
+std::string Presentation::plain(const Object& object) const {
+  if (object.api_version() == type_->api_version()) return std::string(object.raw());
+  return with_api_version(object, type_->api_version());
+}
+
+std::string Presentation::metadata_only(const Object& object) const {
+  return R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":)" +
+         std::string(object.json_at("/metadata").value_or("{}")) + "}";
+}
+
+std::string Presentation::row(const Object& object) const {
+  const auto tree = parse_json(object.raw());
+  std::string text = "{\"cells\":";
+  text += json_text(cells(*type_, tree ? *tree : boost::json::value(), clock_.wall_now()));
+  if (rows_ == TableObjects::Metadata) text += ",\"object\":" + metadata_only(object);
+  if (rows_ == TableObjects::Full) text += ",\"object\":" + plain(object);
+  return text + "}";
+}
+
+std::string Presentation::table(std::string_view list_meta, std::string rows) {
+  std::string text = R"({"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":)";
+  text.append(list_meta);
+  text += ",\"columnDefinitions\":";
+  text += columns_sent_ ? "null" : column_definitions(*type_);
+  columns_sent_ = true;
+  return text + ",\"rows\":[" + rows + "]}";
+}
+
+std::string Presentation::object(const Object& object) {
+  switch (form_) {
+    case Form::Plain:
+      return plain(object);
+    case Form::Metadata:
+      return metadata_only(object);
+    case Form::Table:
+      break;
+  }
+  return table("{\"resourceVersion\":\"" + std::string(object.resource_version()) + "\"}", row(object));
+}
+
+std::string Presentation::list(const std::vector<ObjectPtr>& objects, const ListMeta& meta) {
+  std::size_t bytes = 512;
+  if (form_ == Form::Plain) {
+    for (const auto& object : objects) bytes += object->raw().size() + 16;
+  }
+  std::string items;
+  items.reserve(bytes);
+  if (form_ == Form::Plain) {
+    items += "{\"kind\":\"" + type_->list_kind() + "\",\"apiVersion\":\"" + type_->api_version() +
+             "\",\"metadata\":" + json_of(meta) + ",\"items\":[";
+  } else if (form_ == Form::Metadata) {
+    items += R"({"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":)" + json_of(meta) +
+             ",\"items\":[";
+  }
+  bool first = true;
+  for (const auto& object : objects) {
+    if (!std::exchange(first, false)) items += ',';
+    if (form_ == Form::Plain && object->api_version() == type_->api_version()) {
+      items.append(object->raw());
+    } else {
+      items += form_ == Form::Plain ? plain(*object) : form_ == Form::Metadata ? metadata_only(*object) : row(*object);
+    }
+  }
+  if (form_ == Form::Table) return table(json_of(meta), std::move(items));
+  return items + "]}";
+}
+
+std::string Presentation::event(std::string_view type, const Object& object) {
+  std::string line = "{\"type\":\"";
+  line.append(type).append("\",\"object\":").append(this->object(object)).append("}\n");
+  return line;
+}
+
+std::string Presentation::bookmark(StoreVersion version, bool initial_events_end) {
+  std::string meta = "{\"resourceVersion\":\"" + std::to_string(version) + "\",\"creationTimestamp\":null";
+  if (initial_events_end) meta += R"(,"annotations":{"k8s.io/initial-events-end":"true"})";
+  meta += "}";
+  std::string line = R"({"type":"BOOKMARK","object":)";
+  if (form_ == Form::Plain) {
+    line += "{\"kind\":\"" + type_->info.kind + "\",\"apiVersion\":\"" + type_->api_version() +
+            "\",\"metadata\":" + meta + "}";
+  } else if (form_ == Form::Metadata) {
+    line += R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":)" + meta + "}";
+  } else {
+    // A Table's rows carry the object, and the annotation with it.
+    line += table("{\"resourceVersion\":\"" + std::to_string(version) + "\"}",
+                  R"({"cells":[],"object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":)" +
+                      meta + "}}");
+  }
+  return line + "}\n";
+}
+
+std::string Presentation::error_event(const Status& status) {
+  return R"({"type":"ERROR","object":)" + status.to_json() + "}\n";
+}
+
+}  // namespace tinf::api

@@ -1,0 +1,167 @@
+// get and list: at which version, how many, and where the next page starts.
+// The rules of resourceVersion and resourceVersionMatch are k8s.io/apimachinery's ValidateListOptions.
+#include <charconv>
+
+#include "tinf/api/presentation.h"
+#include "tinf/api/resource_api.h"
+
+namespace tinf::api {
+namespace {
+
+constexpr Duration kVersionPatience = std::chrono::seconds(3);  // As kube-apiserver waits for a version to come.
+
+std::optional<StoreVersion> number(const std::string& text) {
+  StoreVersion value = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// "version/namespace/name" of the last object handed out.
+struct ContinueToken {
+  StoreVersion version = 0;
+  ObjectKey last;
+
+  ContinueToken() = default;
+
+  std::string text() const { return std::to_string(version) + "/" + last.namespace_name + "/" + last.name; }
+
+  static std::optional<ContinueToken> parse(const std::string& text) {
+    const auto first = text.find('/');
+    const auto second = text.find('/', first + 1);
+    if (first == std::string::npos || second == std::string::npos) return std::nullopt;
+    ContinueToken token;
+    const auto version = number(text.substr(0, first));
+    token.last.namespace_name = text.substr(first + 1, second - first - 1);
+    token.last.name = text.substr(second + 1);
+    if (!version || token.last.name.empty()) return std::nullopt;
+    token.version = *version;
+    return token;
+  }
+};
+
+Status invalid_options(std::string reason, std::string field, std::string message) {
+  const Resource meta{"meta.k8s.io", "v1", ""};
+  return Status::invalid(meta, "ListOptions", "",
+                         {StatusCause{std::move(reason), std::move(message), std::move(field)}});
+}
+
+Answer<void> check_list_options(const Query& query) {
+  const auto& match = query.get("resourceVersionMatch");
+  const auto& version = query.get("resourceVersion");
+  if (query.has("sendInitialEvents")) {
+    return invalid_options("FieldValueForbidden", "sendInitialEvents",
+                           "Forbidden: sendInitialEvents is forbidden for list");
+  }
+  if (!version.empty() && !number(version)) {
+    return invalid_options("FieldValueInvalid", "resourceVersion",
+                           "Invalid value: \"" + version + "\": must be a number");
+  }
+  if (match.empty()) return {};
+  if (!query.get("continue").empty()) {
+    return invalid_options("FieldValueForbidden", "resourceVersionMatch",
+                           "Forbidden: resourceVersionMatch is forbidden when continue is provided");
+  }
+  if (version.empty()) {
+    return invalid_options("FieldValueForbidden", "resourceVersionMatch",
+                           "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+  }
+  if (match != "Exact" && match != "NotOlderThan") {
+    return invalid_options("FieldValueNotSupported", "resourceVersionMatch",
+                           "Unsupported value: \"" + match + "\": supported values: \"Exact\", \"NotOlderThan\"");
+  }
+  if (match == "Exact" && version == "0") {
+    return invalid_options("FieldValueForbidden", "resourceVersionMatch",
+                           "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+  }
+  return {};
+}
+
+}  // namespace
+
+Task<Answer<void>> ResourceApi::reach(const std::string& version) {
+  const auto wanted = number(version);
+  if (!version.empty() && !wanted) co_return Status::bad_request("resourceVersion \"" + version + "\" is not a number");
+  if (!wanted || *wanted <= store_.version()) co_return Answer<void>();
+  auto reached = co_await store_.reach(*wanted, runtime_.clock.now() + kVersionPatience);
+  if (!reached) co_return Status::version_too_large(reached.error().message);
+  co_return Answer<void>();
+}
+
+Task<ApiResponse> ResourceApi::get(Call& call) {
+  auto reached = co_await reach(call.query.get("resourceVersion"));
+  if (!reached) co_return ApiResponse(reached.error());
+  auto object = co_await store_.get(call.of().collection, call.key());
+  if (!object) co_return ApiResponse(Status::of(object.error(), call.of().resource(), call.path.name));
+  if (*object == nullptr) co_return ApiResponse(Status::not_found(call.of().resource(), call.path.name));
+  co_return answer(call, **object);
+}
+
+Task<Answer<std::vector<ObjectPtr>>> ResourceApi::select(Call& call, const Selection& selection, ListMeta& meta) {
+  if (auto fits = check_list_options(call.query); !fits) co_return fits.error();
+  PageQuery query;
+  query.namespace_name = selection.namespace_name();
+  query.limit = number(call.query.get("limit")).value_or(0);
+  const auto limit = query.limit;
+
+  const auto& version = call.query.get("resourceVersion");
+  if (const auto& text = call.query.get("continue"); !text.empty()) {
+    const auto token = ContinueToken::parse(text);
+    if (!token) co_return Status::bad_request("continue key is not valid: " + text);
+    if (!version.empty() && version != "0") {
+      co_return Status::bad_request("specifying resource version is not allowed when using continue");
+    }
+    query.version = token->version;
+    query.after = token->last;
+  } else {
+    auto reached = co_await reach(version);
+    if (!reached) co_return reached.error();
+    const auto wanted = number(version).value_or(0);
+    const auto& match = call.query.get("resourceVersionMatch");
+    if (wanted > 0 && (match == "Exact" || (match.empty() && limit > 0))) query.version = wanted;
+  }
+
+  std::vector<ObjectPtr> chosen;
+  while (true) {
+    auto page = co_await store_.list(call.of().collection, query);
+    if (!page) {
+      if (page.error().code == Code::Expired) {
+        co_return Status::expired("The provided continue parameter or resource version is too old: " +
+                                  page.error().message + "; start a new list without it");
+      }
+      co_return Status::of(page.error(), call.of().resource(), "");
+    }
+    meta.version = page->version;
+    std::size_t looked_at = 0;
+    for (const auto& object : page->objects) {
+      ++looked_at;
+      if (selection.matches(*object)) chosen.push_back(object);
+      if (limit > 0 && chosen.size() == limit) break;
+    }
+    const std::size_t left = page->remaining + page->objects.size() - looked_at;
+    if (left == 0) break;
+    const ObjectKey last = page->objects[looked_at - 1]->key();
+    if (limit > 0 && chosen.size() == limit) {
+      ContinueToken token;
+      token.version = page->version;
+      token.last = last;
+      meta.continue_token = token.text();
+      if (!selection.selects()) meta.remaining = left;
+      break;
+    }
+    query.version = page->version;
+    query.after = last;
+  }
+  co_return chosen;
+}
+
+Task<ApiResponse> ResourceApi::list(Call& call) {
+  auto selection = Selection::parse(call.of(), call.path, call.query);
+  if (!selection) co_return ApiResponse(selection.error());
+  ListMeta meta;
+  auto objects = co_await select(call, *selection, meta);
+  if (!objects) co_return ApiResponse(objects.error());
+  co_return ApiResponse(presentation(call).list(*objects, meta));
+}
+
+}  // namespace tinf::api

@@ -1,0 +1,73 @@
+// ResourceType: what the server knows of one resource. ResourceCatalog: all that are served now.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tinf/api/status.h"
+#include "tinf/object/resource.h"
+
+namespace tinf::api {
+
+// A column of a custom resource's table, as its definition declares it.
+struct PrinterColumn {
+  std::string name;
+  std::string type;
+  std::string format;
+  std::string description;
+  std::string json_path;
+  int priority = 0;
+
+  PrinterColumn() = default;
+};
+
+struct ResourceType {
+  ResourceInfo info;
+  std::string collection;       // Where the store keeps it; shared by the versions of one resource.
+  std::string storage_version;  // The version that stored objects are written in.
+  bool built_in = true;         // Strategic merge patch knows its lists.
+  bool has_status = false;      // status is written through its own subresource only.
+  bool has_generation = false;  // metadata.generation counts changes of what is wanted.
+  std::vector<PrinterColumn> columns;
+  std::string schema;  // OpenAPI v3, as JSON; empty: unknown.
+
+  ResourceType() = default;
+  const Resource& resource() const { return info.resource; }
+  std::string api_version() const { return info.resource.api_version(); }
+  std::string list_kind() const { return info.kind + "List"; }
+};
+using ResourceTypePtr = std::shared_ptr<const ResourceType>;
+
+// Confined to one strand; the types handed out stay valid when the catalog changes.
+class ResourceCatalog {
+ public:
+  ResourceCatalog();  // The built-in resources.
+
+  // Null if there is none.
+  ResourceTypePtr find(const Resource& resource) const;
+
+  // Built-in ones first, versions of a group in the order of preference.
+  const std::vector<ResourceTypePtr>& all() const { return all_; }
+
+  // One type per collection whose objects live in namespaces.
+  std::vector<ResourceTypePtr> namespaced_collections() const;
+
+  // Serves these instead of all custom resources so far.
+  void replace_custom(const std::vector<ResourceTypePtr>& types);
+
+ private:
+  std::vector<ResourceTypePtr> all_;
+  std::size_t built_in_ = 0;
+};
+
+// What a CustomResourceDefinition makes the server serve: one type per served version.
+// 422 with causes: it cannot be served.
+Answer<std::vector<ResourceTypePtr>> types_of_definition(const boost::json::value& definition);
+
+// The resource of CustomResourceDefinitions themselves, and that of namespaces.
+const Resource& definitions_resource();
+const Resource& namespaces_resource();
+
+}  // namespace tinf::api

@@ -1,0 +1,53 @@
+// Which fields can be selected on: what kube-apiserver offers for each kind.
+#include "tinf/api/selection.h"
+
+#include <algorithm>
+
+namespace tinf::api {
+namespace {
+
+bool is_offered(const ResourceType& type, std::string_view path) {
+  static const std::map<std::string, std::vector<std::string_view>, std::less<>> offered{
+      {"pods",
+       {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+        "status.phase", "status.podIP", "status.nominatedNodeName"}},
+      {"events",
+       {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+        "reportingComponent", "source", "type"}},
+      {"secrets", {"type"}},
+      {"namespaces", {"status.phase"}},
+      {"nodes", {"spec.unschedulable"}},
+      {"services", {"spec.clusterIP", "spec.type"}},
+      {"replicasets.apps", {"status.replicas"}},
+  };
+  if (path == "metadata.name" || (path == "metadata.namespace" && type.info.namespaced)) return true;
+  const auto found = type.built_in ? offered.find(type.collection) : offered.end();
+  return found != offered.end() && std::find(found->second.begin(), found->second.end(), path) != found->second.end();
+}
+
+}  // namespace
+
+Answer<Selection> Selection::parse(const ResourceType& type, const ResourcePath& path, const Query& query) {
+  Selection selection;
+  selection.namespace_ = path.namespace_name;
+  auto labels = LabelSelector::parse(query.get("labelSelector"));
+  if (!labels) return Status::bad_request("unable to parse requirement: " + labels.error().message);
+  auto fields = FieldSelector::parse(query.get("fieldSelector"));
+  if (!fields) return Status::bad_request("unable to parse the field selector: " + fields.error().message);
+  for (const auto field : fields->paths()) {
+    if (!is_offered(type, field)) {
+      return Status::bad_request("field label not supported: " + std::string(field) + " (of " + type.collection + ")");
+    }
+  }
+  selection.labels_ = std::move(*labels);
+  selection.fields_ = std::move(*fields);
+  return selection;
+}
+
+bool Selection::matches(const Object& object) const {
+  if (!namespace_.empty() && object.namespace_name() != namespace_) return false;
+  return (labels_.empty() || labels_.matches(object)) && (fields_.empty() || fields_.matches(object));
+}
+
+}  // namespace tinf::api

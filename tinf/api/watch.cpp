@@ -1,0 +1,87 @@
+// watch: what a client asked to see first, and from which version on.
+// The meanings of resourceVersion "", "0" and N, and of sendInitialEvents, are those of kube-apiserver.
+#include <charconv>
+
+#include "tinf/api/resource_api.h"
+
+namespace tinf::api {
+namespace {
+
+constexpr std::uint64_t kShortestWatchSeconds = 1800;  // Without timeoutSeconds: between this and twice as much.
+constexpr std::uint64_t kLongestWatchSeconds = 24 * 3600;
+
+std::uint64_t number_or(const std::string& text, std::uint64_t otherwise) {
+  std::uint64_t value = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return text.empty() || failure != std::errc() || end != text.data() + text.size() ? otherwise : value;
+}
+
+Answer<void> check_watch_options(const Query& query) {
+  const Resource meta{"meta.k8s.io", "v1", ""};
+  const auto refuse = [&](std::string field, std::string message) -> Answer<void> {
+    return Status::invalid(meta, "ListOptions", "",
+                           {StatusCause{"FieldValueForbidden", "Forbidden: " + std::move(message), std::move(field)}});
+  };
+  const auto& match = query.get("resourceVersionMatch");
+  if (query.has("sendInitialEvents")) {
+    if (match != "NotOlderThan") {
+      return refuse("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    }
+    if (query.is_true("sendInitialEvents") && !query.is_true("allowWatchBookmarks")) {
+      return refuse("allowWatchBookmarks",
+                    "sendInitialEvents needs bookmarks, which tell where the initial events end");
+    }
+  } else if (!match.empty()) {
+    return refuse("resourceVersionMatch",
+                  "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+  }
+  return {};
+}
+
+}  // namespace
+
+Task<ApiResponse> ResourceApi::watch(Call& call) {
+  if (auto fits = check_watch_options(call.query); !fits) co_return ApiResponse(fits.error());
+  auto selection = Selection::parse(call.of(), call.path, call.query);
+  if (!selection) co_return ApiResponse(selection.error());
+  const auto& version = call.query.get("resourceVersion");
+  auto reached = co_await reach(version);
+  if (!reached) co_return ApiResponse(reached.error());
+
+  const bool streaming_list = call.query.is_true("sendInitialEvents");
+  const bool without_version = version.empty() || version == "0";
+  WatchPlan plan;
+  plan.bookmarks = call.query.is_true("allowWatchBookmarks");
+  plan.initial_events_end = streaming_list;
+  const auto seconds = number_or(call.query.get("timeoutSeconds"), 0);
+  plan.end = runtime_.clock.now() +
+             std::chrono::seconds(seconds > 0 ? std::min(seconds, kLongestWatchSeconds)
+                                              : kShortestWatchSeconds + runtime_.random.below(kShortestWatchSeconds));
+  plan.initial_version = without_version ? store_.version() : number_or(version, 0);
+  if (streaming_list || (without_version && !call.query.has("sendInitialEvents"))) {
+    PageQuery query;
+    query.namespace_name = selection->namespace_name();
+    auto page = co_await store_.list(call.of().collection, std::move(query));
+    if (!page) co_return ApiResponse(Status::of(page.error(), call.of().resource(), ""));
+    plan.initial_version = page->version;
+    for (auto& object : page->objects) {
+      if (selection->matches(*object)) plan.initial.push_back(std::move(object));
+    }
+  }
+
+  auto watch = store_.watch(call.of().collection, plan.initial_version);
+  ApiResponse response;
+  if (!watch) {
+    // The server's word for it is an event, not a status line: clients look there.
+    if (watch.error().code != Code::Expired) {
+      co_return ApiResponse(Status::of(watch.error(), call.of().resource(), ""));
+    }
+    response.body = Presentation::error_event(Status::expired(watch.error().message));
+    co_return response;
+  }
+  response.stream = std::make_unique<WatchResponse>(call.type, std::move(*selection), presentation(call),
+                                                    std::move(plan), std::move(*watch), runtime_.clock, open_);
+  co_return response;
+}
+
+}  // namespace tinf::api
