@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: transport_bench HOST PORT [QOS]\n");
     return 2;
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const int qos = argc > 3 ? std::atoi(argv[3]) : 1;
   tinf::measure(argv[1], std::atoi(argv[2]), qos, 3300, 100000);
   tinf::measure(argv[1], std::atoi(argv[2]), qos, 32768, 30000);

@@ -234,6 +234,17 @@ TYPED_TEST_P(TransportContract, ClosingSendsTheLastWordInsteadOfTheLastWill) {
   EXPECT_EQ(this->next(*watcher).body, "end");
 }
 
+TYPED_TEST_P(TransportContract, WhatWasPublishedBeforeClosingArrives) {
+  auto watcher = this->open("watcher");
+  this->expect_ok(this->subscribe(*watcher, "t"));
+  auto a = this->open("a");
+  this->expect_ok(this->subscribe(*a, "t"));  // What comes back to it lies unread when it closes.
+  EXPECT_EQ(this->harness.await(this->publish_many(*a, "t", 300, 10000)), 300);
+  this->harness.await(this->closed(*a, std::nullopt));
+  a.reset();
+  EXPECT_EQ(this->harness.await(this->receive_many(*watcher, 300)).size(), 300u);
+}
+
 TYPED_TEST_P(TransportContract, AClosedTransportSaysSoOnceAndPublishesNothing) {
   auto a = this->open("a");
   this->harness.await(this->closed(*a, std::nullopt));
@@ -349,15 +360,18 @@ TYPED_TEST_P(TransportContract, ASecondClientWithTheSameIdTakesOver) {
   EXPECT_EQ(this->next(*watcher).body, "first is gone");
 }
 
-REGISTER_TYPED_TEST_SUITE_P(
-    TransportContract, ConnectedComesFirstAndSaysHowLargeAMessageMayBe, AMessageArrivesWithAllItsParts,
-    OnlyWhatMatchesAFilterArrivesAlsoAtItsSender, AnEmptyBodyIsAMessageToo, AFloodArrivesCompleteWhileSomebodyReceives,
-    ARetainedMessageReachesALateSubscriberMarkedAsKept, AnEmptyRetainedMessageClearsWhatWasKept,
-    AClientThatVanishesLeavesItsLastWill, ClosingSendsTheLastWordInsteadOfTheLastWill,
-    AClosedTransportSaysSoOnceAndPublishesNothing, TheLargestMessagePassesAndOneByteMoreIsInvalid,
-    SubscriptionsAreBackBeforeConnectedIsSaidAgain, PublishingWhileDisconnectedIsUnavailableAndKeepsNothing,
-    SubscribingWhileDisconnectedTakesEffectAtTheNextConnect, AnUnsubscribedFilterBringsNothingAlsoAfterAReconnect,
-    ADeniedSubscriptionIsForbiddenByName, ADeniedSubscriptionMadeWhileDisconnectedEndsInDisconnected,
-    ADeniedTopicBecomesForbiddenByName, ASecondClientWithTheSameIdTakesOver);
+REGISTER_TYPED_TEST_SUITE_P(TransportContract, ConnectedComesFirstAndSaysHowLargeAMessageMayBe,
+                            AMessageArrivesWithAllItsParts, OnlyWhatMatchesAFilterArrivesAlsoAtItsSender,
+                            AnEmptyBodyIsAMessageToo, AFloodArrivesCompleteWhileSomebodyReceives,
+                            ARetainedMessageReachesALateSubscriberMarkedAsKept, AnEmptyRetainedMessageClearsWhatWasKept,
+                            AClientThatVanishesLeavesItsLastWill, ClosingSendsTheLastWordInsteadOfTheLastWill,
+                            WhatWasPublishedBeforeClosingArrives, AClosedTransportSaysSoOnceAndPublishesNothing,
+                            TheLargestMessagePassesAndOneByteMoreIsInvalid,
+                            SubscriptionsAreBackBeforeConnectedIsSaidAgain,
+                            PublishingWhileDisconnectedIsUnavailableAndKeepsNothing,
+                            SubscribingWhileDisconnectedTakesEffectAtTheNextConnect,
+                            AnUnsubscribedFilterBringsNothingAlsoAfterAReconnect, ADeniedSubscriptionIsForbiddenByName,
+                            ADeniedSubscriptionMadeWhileDisconnectedEndsInDisconnected,
+                            ADeniedTopicBecomesForbiddenByName, ASecondClientWithTheSameIdTakesOver);
 
 }  // namespace tinf

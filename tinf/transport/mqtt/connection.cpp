@@ -276,8 +276,32 @@ void Connection::cut() {
   client_.reset();  // Closes libmosquitto's socket.
 }
 
-void Connection::disconnect() {
-  if (!over()) after(mosquitto_disconnect_v5(client_->mosq, MQTT_RC_NORMAL_DISCONNECTION, nullptr));
+Task<void> Connection::disconnect(TimePoint deadline) {
+  const auto self = shared_from_this();
+  if (over()) co_return;
+  after(mosquitto_disconnect_v5(client_->mosq, MQTT_RC_NORMAL_DISCONNECTION, nullptr));
+  co_await wait_until_written(deadline);
+  // Once DISCONNECT is written libmosquitto has closed its socket; the duplicate is still open.
+  end(Error(Code::Cancelled, "the connection was closed"));
+  co_await tasks_.stop();
+  if (!descriptor_.is_open()) co_return;
+  tasks_.spawn(drain(self));
+  while (!hung_up_) {
+    const bool in_time = co_await changed_.wait_until(runtime_.clock, deadline);
+    if (!in_time) co_return;
+  }
+}
+
+Task<void> Connection::drain(std::shared_ptr<Connection> self) {
+  shutdown(descriptor_.native_handle(), SHUT_WR);
+  std::vector<char> unwanted(64 * 1024);
+  while (true) {
+    boost::system::error_code failed;
+    co_await descriptor_.async_read_some(asio::buffer(unwanted), asio::redirect_error(asio::use_awaitable, failed));
+    if (failed) break;
+  }
+  self->hung_up_ = true;
+  self->changed_.notify();
 }
 
 void Connection::end(Error reason) {

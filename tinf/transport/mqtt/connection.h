@@ -39,7 +39,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool over() const { return reason_.has_value(); }
   Task<Error> wait_over();  // Why it ended.
   void cut();               // Without a word to the broker. Idempotent.
-  void disconnect();        // Sends DISCONNECT; the last will stays unsent.
+  // Sends DISCONNECT, so that the last will stays unsent, and waits for the broker to hang up: a socket that is closed
+  // with bytes unread resets the connection, and the broker would lose what it has not read yet.
+  Task<void> disconnect(TimePoint deadline);
   void resume_reading() { readable_.notify(); }
 
   std::size_t maximum_message_bytes() const { return maximum_message_bytes_; }
@@ -69,6 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<void> read(std::shared_ptr<Connection> self);
   Task<void> write(std::shared_ptr<Connection> self);
   Task<void> tick(std::shared_ptr<Connection> self);
+  Task<void> drain(std::shared_ptr<Connection> self);
   void read_available();
   void after(int code);  // Every call of libmosquitto that touches the socket.
   void end(Error reason);
@@ -87,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   TaskGroup tasks_;
   std::optional<Error> reason_;        // Why it is over.
   std::optional<int> connack_;         // The broker's answer.
+  bool hung_up_ = false;               // By the broker, after our DISCONNECT.
   std::optional<int> broker_goodbye_;  // The reason in its DISCONNECT.
   bool more_to_read_ = false;          // Left in the socket, or decrypted already: the socket may not say so again.
   std::size_t maximum_message_bytes_;

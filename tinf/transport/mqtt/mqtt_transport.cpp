@@ -55,7 +55,7 @@ class MqttTransport::Session final : public mqtt::ConnectionEvents {
   Task<TransportEvent> receive(std::shared_ptr<Session> self);
   Task<void> say_goodbye(std::optional<Message> last_word);
 
-  bool connected() const { return connected_ && !connection_->over(); }
+  bool connected() const { return connected_ && connection_ && !connection_->over(); }
   bool closing() const { return closing_; }
   void closed();
 
@@ -65,7 +65,7 @@ class MqttTransport::Session final : public mqtt::ConnectionEvents {
 
  private:
   Task<Error> connect_and_stay();
-  Task<Result<void>> subscribe_again();
+  Task<Result<void>> subscribe_again(std::shared_ptr<mqtt::Connection> connection);
   void lost(const Error& reason, bool was_connected);
   void put(TransportEvent event);
   void show_depth() { depth_->set(static_cast<double>(waiting_messages_)); }
@@ -138,10 +138,12 @@ Task<void> MqttTransport::Session::run(std::shared_ptr<Session> self) {
 Task<Error> MqttTransport::Session::connect_and_stay() {
   Result<std::shared_ptr<mqtt::Connection>> opened = co_await mqtt::Connection::open(runtime_, options_, *this);
   if (!opened) co_return opened.error();
-  connection_ = *opened;
+  const auto connection = *opened;  // close() takes the member away.
+  connection_ = connection;
   ++round_;
-  const Result<void> subscribed = co_await subscribe_again();
+  const Result<void> subscribed = co_await subscribe_again(connection);
   if (!subscribed) co_return subscribed.error();
+  if (closing_) co_return Error(Code::Cancelled, "closing");
 
   if (round_ > 1) reconnects_->add();
   refused_topics_.clear();
@@ -149,25 +151,25 @@ Task<Error> MqttTransport::Session::connect_and_stay() {
   outage_.reset();
   connected_ = true;
   log_.info("connected",
-            {{"broker", broker_}, {"maximum_message_bytes", std::to_string(connection_->maximum_message_bytes())}});
+            {{"broker", broker_}, {"maximum_message_bytes", std::to_string(connection->maximum_message_bytes())}});
   TransportConnected connected;
-  connected.maximum_message_bytes = connection_->maximum_message_bytes();
+  connected.maximum_message_bytes = connection->maximum_message_bytes();
   put(connected);
-  const Error reason = co_await connection_->wait_over();
+  const Error reason = co_await connection->wait_over();
   co_return reason;
 }
 
-Task<Result<void>> MqttTransport::Session::subscribe_again() {
+Task<Result<void>> MqttTransport::Session::subscribe_again(std::shared_ptr<mqtt::Connection> connection) {
   while (true) {
     std::vector<std::string> missing;
     for (const auto& [filter, granted] : filters_) {
       if (granted != round_ && missing.size() < kFiltersPerRequest) missing.push_back(filter);
     }
     if (missing.empty()) break;
-    const Result<std::vector<int>> reasons = co_await connection_->subscribe(missing);
+    const Result<std::vector<int>> reasons = co_await connection->subscribe(missing);
     if (!reasons) {
       // The connection's own reason says more than that the answer did not come.
-      if (connection_->over()) co_return co_await connection_->wait_over();
+      if (connection->over()) co_return co_await connection->wait_over();
       co_return reasons.error();
     }
     for (std::size_t i = 0; i < missing.size(); ++i) {
@@ -312,18 +314,29 @@ Task<Result<void>> MqttTransport::Session::unsubscribe(std::string filter) {
 
 Task<void> MqttTransport::Session::say_goodbye(std::optional<Message> last_word) {
   closing_ = true;
-  const auto connection = connection_;
+  const bool was_connected = connected_;
+  connected_ = false;
+  // Ours alone from here: run() would cut it as soon as it ends.
+  struct CutOnExit {
+    explicit CutOnExit(std::shared_ptr<mqtt::Connection> c) : connection(std::move(c)) {}
+    ~CutOnExit() {
+      if (connection) connection->cut();
+    }
+    const std::shared_ptr<mqtt::Connection> connection;
+  } guard(std::move(connection_));
+  connection_ = nullptr;
+  const auto connection = guard.connection;
   if (!connection || connection->over()) co_return;
   connection->resume_reading();
   const TimePoint deadline = runtime_.clock.now() + kGoodbye;
-  if (last_word && connected_ && message_bytes(*last_word) <= connection->maximum_message_bytes()) {
+  if (last_word && was_connected && message_bytes(*last_word) <= connection->maximum_message_bytes()) {
     const Result<void> said = connection->publish(*last_word);
     if (!said) log_.warning("the last word was not sent", {{"reason", said.error().message}});
-    const bool sent = co_await connection->wait_until_sent(deadline);
-    if (said && !sent) log_.warning("the last word was not acknowledged in time", {{"topic", last_word->topic}});
   }
-  connection->disconnect();
-  co_await connection->wait_until_written(deadline);
+  const bool sent = co_await connection->wait_until_sent(deadline);
+  if (!sent)
+    log_.warning("the connection was closed before the broker had acknowledged everything", {{"broker", broker_}});
+  co_await connection->disconnect(deadline);
 }
 
 void MqttTransport::Session::closed() {

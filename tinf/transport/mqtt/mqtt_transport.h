@@ -71,7 +71,7 @@ class MqttTransport final : public Transport {
   Task<Result<void>> unsubscribe(std::string filter) override;
   Task<TransportEvent> receive() override;
   bool connected() const override;
-  // Waits for the last word's acknowledgement, but two seconds at most.
+  // Waits for the acknowledgements of all that was published, the last word included, but two seconds at most.
   Task<void> close(std::optional<Message> last_word) override;
 
  private:
