@@ -18,6 +18,10 @@ LiveLoop::LiveLoop()
 
 LiveLoop::~LiveLoop() {
   group_.cancel();
+  settle();
+}
+
+void LiveLoop::settle() {
   context_.restart();
   context_.poll();
 }
@@ -60,8 +64,15 @@ Conversation& Conversation::sends(const std::string& chunk) {
 }
 
 ScriptedServer::ScriptedServer(LiveLoop& loop)
-    : loop_(loop), acceptor_(loop.runtime().executor, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {
-  loop_.spawn(accept());
+    : loop_(loop),
+      acceptor_(loop.runtime().executor, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
+      group_(loop.runtime().executor) {
+  group_.spawn(accept());
+}
+
+ScriptedServer::~ScriptedServer() {
+  group_.cancel();
+  loop_.settle();  // Frames unwind while what they refer to still lives.
 }
 
 Conversation& ScriptedServer::connection() {
@@ -85,7 +96,7 @@ Task<void> ScriptedServer::accept() {
       continue;
     }
     const Conversation& conversation = script_[static_cast<std::size_t>(accepted_++)];
-    loop_.spawn(play(std::move(socket), conversation));
+    group_.spawn(play(std::move(socket), conversation));
   }
 }
 

@@ -36,6 +36,9 @@ class LiveLoop final : public Clock {
   // Lets the sockets speak until `done` holds; throws after ten real seconds, so that a mistake is no hang.
   void run_until(const std::function<bool()>& done);
 
+  // Lets what is ready run, without waiting for more.
+  void settle();
+
   // Moves the clock; what is due wakes.
   void advance(Duration duration);
   bool something_waits() const { return !deadlines_.empty(); }
@@ -110,6 +113,7 @@ class Conversation {
 class ScriptedServer {
  public:
   explicit ScriptedServer(LiveLoop& loop);
+  ~ScriptedServer();
 
   // Of the next connection not yet scripted. The reference stays good.
   Conversation& connection();
@@ -139,6 +143,7 @@ class ScriptedServer {
   Signal resume_;
   int accepted_ = 0, silences_ = 0, pauses_ = 0, hang_ups_ = 0;
   std::size_t played_ = 0;
+  TaskGroup group_;
 };
 
 }  // namespace tinf::kube::testing
