@@ -37,59 +37,47 @@ EventQueue::EventQueue(Runtime& runtime, Labels labels) : runtime_(runtime) {
 
 void EventQueue::push(Notification change) {
   if (closed_) return;
-  const TimePoint now = runtime_.clock.now();
   if (change.type == Type::Synced) {
-    slots_.emplace_back(now).first = std::move(change);
-    ++depth_;
+    append(std::move(change));
   } else {
-    auto key = change.key();
-    const auto found = by_key_.find(key);
-    if (found == by_key_.end()) {
-      slots_.emplace_back(now).first = std::move(change);
-      by_key_.emplace(std::move(key), std::prev(slots_.end()));
-      ++depth_;
-    } else {
-      Slot& slot = *found->second;
-      depth_ -= slot.second ? 2 : 1;
-      merge(slot, std::move(change));
-      depth_ += (slot.first ? 1 : 0) + (slot.second ? 1 : 0);
-      if (!slot.first) {
-        slots_.erase(found->second);
-        by_key_.erase(found);
-      }
-    }
+    const auto at = by_key_.try_emplace(change.key()).first;
+    merge(at->second, std::move(change));
+    if (!at->second.gone && !at->second.state) by_key_.erase(at);
   }
   measure();
   if (!slots_.empty()) ready_.notify();
 }
 
-void EventQueue::merge(Slot& slot, Notification change) {
-  std::optional<Notification>& last = slot.second ? slot.second : slot.first;
-  const bool gone = last->type == Type::Deleted;
+EventQueue::Slots::iterator EventQueue::append(Notification change) {
+  return slots_.emplace(slots_.end(), std::move(change), runtime_.clock.now());
+}
+
+void EventQueue::merge(Places& places, Notification change) {
   switch (change.type) {
     case Type::Resync:
-      return;  // The key has news waiting: showing it again would add nothing.
-    case Type::Added:
-      if (gone) {
-        slot.second = std::move(change);
-      } else {
-        last->now = std::move(change.now);
-      }
+      // A key that has news waiting is shown by them.
+      if (!places.gone && !places.state) places.state = append(std::move(change));
       return;
+    case Type::Added:
     case Type::Updated:
-      if (gone) {
-        slot.second = Notification::added(std::move(change.now), false);
+      if (places.state) {
+        Notification& told = (*places.state)->notification;
+        if (told.type == Type::Resync) told.type = Type::Updated;
+        told.now = std::move(change.now);
       } else {
-        if (last->type == Type::Resync) last->type = Type::Updated;
-        last->now = std::move(change.now);
+        if (places.gone && change.type == Type::Updated) change = Notification::added(std::move(change.now), false);
+        places.state = append(std::move(change));
       }
       return;
     case Type::Deleted:
-      if (gone) return;
-      if (last->type == Type::Added) {
-        last.reset();  // Never told, so nothing to take back; a delete before it stays.
+      if (!places.state) {
+        if (!places.gone) places.gone = append(std::move(change));
+      } else if ((*places.state)->notification.type == Type::Added) {
+        // Never told, so nothing to take back; a delete before it stays.
+        slots_.erase(*std::exchange(places.state, std::nullopt));
       } else {
-        last = std::move(change);
+        (*places.state)->notification = std::move(change);
+        places.gone = std::exchange(places.state, std::nullopt);
       }
       return;
     case Type::Synced:
@@ -100,17 +88,16 @@ void EventQueue::merge(Slot& slot, Notification change) {
 Task<std::optional<Notification>> EventQueue::pop() {
   while (slots_.empty() && !closed_) co_await ready_.wait();
   if (closed_) co_return std::nullopt;
-  Slot& slot = slots_.front();
-  std::optional<Notification> next = std::move(slot.first);
-  slot.first = std::move(slot.second);
-  slot.second.reset();
-  if (!slot.first) {
-    if (next->type != Type::Synced) by_key_.erase(next->key());
-    slots_.pop_front();
+  const auto front = slots_.begin();
+  std::optional<Notification> next = std::move(front->notification);
+  if (next->type != Type::Synced) {
+    const auto at = by_key_.find(next->key());
+    (at->second.gone == front ? at->second.gone : at->second.state).reset();
+    if (!at->second.gone && !at->second.state) by_key_.erase(at);
     // Buckets of a burst long past are given back.
     if (by_key_.empty() && by_key_.bucket_count() > 1024) by_key_ = {};
   }
-  --depth_;
+  slots_.erase(front);
   measure();
   co_return next;
 }
@@ -119,7 +106,6 @@ void EventQueue::close() {
   closed_ = true;
   slots_.clear();
   by_key_ = {};
-  depth_ = 0;
   measure();
   ready_.notify();
 }
@@ -129,7 +115,7 @@ Duration EventQueue::lag() const {
 }
 
 void EventQueue::measure() {
-  depth_gauge_->set(static_cast<double>(depth_));
+  depth_gauge_->set(static_cast<double>(depth()));
   lag_gauge_->set(std::chrono::duration<double>(lag()).count());
 }
 

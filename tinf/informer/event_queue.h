@@ -57,26 +57,31 @@ class EventQueue {
   void close();
   bool closed() const { return closed_; }
 
-  std::size_t depth() const { return depth_; }
+  std::size_t depth() const { return slots_.size(); }
   // How long the oldest untold change has been waiting.
   Duration lag() const;
 
  private:
   struct Slot {
-    explicit Slot(TimePoint when) : since(when) {}
-    std::optional<Notification> first;   // A delete, or the only one.
-    std::optional<Notification> second;  // An add behind a delete.
+    Slot(Notification n, TimePoint when) : notification(std::move(n)), since(when) {}
+    Notification notification;
     TimePoint since;
   };
   using Slots = std::list<Slot>;
+  // Where a key's notifications stand. An add behind a delete stands at its own place, so that all deletes
+  // of one list stay before its adds.
+  struct Places {
+    std::optional<Slots::iterator> gone;
+    std::optional<Slots::iterator> state;
+  };
 
-  static void merge(Slot& slot, Notification change);
+  void merge(Places& places, Notification change);
+  Slots::iterator append(Notification change);
   void measure();
 
   Runtime& runtime_;
   Slots slots_;
-  std::unordered_map<ObjectKey, Slots::iterator, ObjectKeyHash> by_key_;
-  std::size_t depth_ = 0;
+  std::unordered_map<ObjectKey, Places, ObjectKeyHash> by_key_;
   bool closed_ = false;
   Signal ready_;
   std::shared_ptr<Gauge> depth_gauge_, lag_gauge_;

@@ -72,6 +72,11 @@ TEST_F(EventQueueTest, TellsADeleteAndTheCreateAfterItAsBoth) {
   EXPECT_THAT(all(), ElementsAre("-a1", "+a3"));
 }
 
+TEST_F(EventQueueTest, TellsTheDeletesOfOneListBeforeItsAddsAlsoOfTheSameKey) {
+  remove("a", 1, "old"), remove("b", 2), add("c", 3), add("a", 4, "new");
+  EXPECT_THAT(all(), ElementsAre("-a1", "-b2", "+c3", "+a4"));
+}
+
 TEST_F(EventQueueTest, TellsNothingOfAnObjectThatCameAndWentUntold) {
   add("a", 1), add("b", 2), remove("a", 3);
   EXPECT_THAT(all(), ElementsAre("+b2"));

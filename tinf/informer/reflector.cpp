@@ -187,6 +187,7 @@ ReflectorStep Reflector::list_failed(const Error& error, const ListOptions& aske
     list_unpaged_ = asked.page_size > 0;
     list_latest_ = true;
     failures_->add();
+    status_.last_error = error;
     if (options_.on_error) options_.on_error(error);
     if (first_time) return ReflectorStep::Listing;
     return pause_then(ReflectorStep::Listing);
@@ -307,6 +308,7 @@ ReflectorStep Reflector::stream_list_failed(const Error& error) {
 ReflectorStep Reflector::give_up_streaming(const Error& error) {
   streaming_ = false;
   failures_->add();
+  status_.last_error = error;
   if (options_.on_error) options_.on_error(error);
   log_.info("streaming lists do not work here: listing in pages from now on",
             {{"scope", scope_.id()}, {"resource", scope_.resource.group_resource()}, {"reason", error.message}});

@@ -1,0 +1,37 @@
+// Subscriber: one handler of a SharedInformer with its queue. Why the gate: a handler may run on another thread's
+// executor while its registration is dropped, and afterwards nothing of it may run.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+
+#include "tinf/informer/shared_informer.h"
+
+namespace tinf {
+
+// Shared by the informer, the task that delivers, and the Registration. The queue is confined to the informer's strand.
+struct SharedInformer::Subscriber {
+  Subscriber(Runtime& runtime, const Log& where, Handler functions, HandlerOptions chosen, const Scope& scope);
+
+  // Runs the one function that `change` is for, unless the handler has gone. What it throws ends here.
+  void run(const Notification& change);
+
+  // No function begins after this; waits for one that runs on another thread.
+  void remove();
+
+  const Handler handler;
+  const HandlerOptions options;
+  const Log log;
+  Clock& clock;
+
+  std::atomic<bool> alive = true;
+  std::recursive_mutex gate;      // Recursive: a handler may remove itself.
+  TimePoint failure_logged_at{};  // Under the gate.
+
+  EventQueue queue;
+  bool synced = false;
+  TimePoint next_resync = TimePoint::max();
+  std::shared_ptr<Counter> exceptions;
+};
+
+}  // namespace tinf
