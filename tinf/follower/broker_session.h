@@ -47,6 +47,9 @@ class BrokerSession {
   // Conflict: another process uses our client id (the message names it); Forbidden: the broker denies a topic.
   Task<Result<void>> run();
 
+  // Ends every task; to be awaited before destruction when run() was cancelled.
+  Task<void> stop() { return tasks_.stop(); }
+
   // Called when a cluster is seen for the first time, changes its offer, goes or comes back.
   void on_cluster(std::function<void(const ClusterView&)> callback) { on_cluster_ = std::move(callback); }
   const std::map<std::string, ClusterView>& clusters() const { return clusters_; }

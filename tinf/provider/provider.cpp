@@ -91,9 +91,14 @@ Task<Result<void>> Provider::run() {
     }
   }
   co_await receive_loop(failure);
+  co_await stop();
+  co_return *failure;
+}
+
+Task<void> Provider::stop() {
   co_await tasks_.stop();
   for (auto& [id, source] : sources_) co_await source.tasks->stop();
-  co_return *failure;
+  sources_.clear();
 }
 
 Task<void> Provider::receive_loop(std::optional<Error>& failure) {

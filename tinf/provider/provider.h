@@ -34,6 +34,9 @@ class Provider {
   // Conflict: another process provides the same cluster (the message names it); Forbidden: the broker denies a topic.
   Task<Result<void>> run();
 
+  // Ends every task; to be awaited before destruction when run() was cancelled.
+  Task<void> stop();
+
   // What the broker is to say if we are cut off, and what we say ourselves when we leave in good order.
   static Message last_will(const ProviderOptions& options);
   static Message last_word(const ProviderOptions& options);
