@@ -1,0 +1,78 @@
+#include "tinf/daemon/event_printer.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <cerrno>
+
+namespace tinf::daemon {
+namespace {
+
+constexpr int kPollMilliseconds = 100;  // How late stop() may be seen.
+
+std::string quoted(std::string_view text) {
+  return boost::json::serialize(boost::json::string(text));
+}
+
+// The members and their order are documented in the README: programs read them.
+std::string json_line(std::string_view type, const std::string& cluster, const Resource& resource, std::string_view namespace_name,
+                      std::string_view name, std::string_view version, std::string_view object) {
+  std::string line = "{\"type\":\"" + std::string(type) + "\",\"cluster\":" + quoted(cluster) + ",\"group\":" + quoted(resource.group) +
+                     ",\"version\":" + quoted(resource.version) + ",\"resource\":" + quoted(resource.name) +
+                     ",\"namespace\":" + quoted(namespace_name) + ",\"name\":" + quoted(name) + ",\"resourceVersion\":" + quoted(version) +
+                     ",\"object\":";
+  line.append(object).append("}\n");
+  return line;
+}
+
+}  // namespace
+
+void EventPrinter::event(std::string_view type, const std::string& cluster, const Resource& resource, const Object& object) {
+  if (form_ == OutputForm::None) return;
+  if (form_ == OutputForm::Lines) {
+    return write(cluster + "  " + std::string(type) + "  " + resource.group_resource() + "  " + object.key().to_string() +
+                 "  rv=" + std::string(object.resource_version()) + "\n");
+  }
+  std::string_view raw = object.raw();
+  ObjectPtr trimmed;
+  if (!show_managed_fields_ && raw.find("\"managedFields\"") != std::string_view::npos) {
+    if (auto parsed = Object::parse(raw)) {
+      trimmed = std::move(*parsed);
+      raw = trimmed->raw();
+    }
+  }
+  // A line is a line: an API server that was asked to be pretty must not break it.
+  std::string flat;
+  if (raw.find('\n') != std::string_view::npos) {
+    for (const char c : raw) flat += c == '\n' || c == '\r' ? ' ' : c;
+    raw = flat;
+  }
+  write(json_line(type, cluster, resource, object.namespace_name(), object.name(), object.resource_version(), raw));
+}
+
+void EventPrinter::synced(const std::string& cluster, const Resource& resource, std::size_t objects, const std::string& version) {
+  if (form_ == OutputForm::None) return;
+  if (form_ == OutputForm::Lines) {
+    return write(cluster + "  SYNCED  " + resource.group_resource() + "  " + std::to_string(objects) + (objects == 1 ? " object\n" : " objects\n"));
+  }
+  write(json_line("SYNCED", cluster, resource, "", "", version, "null"));
+}
+
+void EventPrinter::write(std::string line) {
+  std::lock_guard lock(mutex_);
+  std::string_view rest = line;
+  while (!rest.empty() && !stopped_ && !broken_) {
+    pollfd ready{descriptor_, POLLOUT, 0};
+    if (poll(&ready, 1, kPollMilliseconds) <= 0) continue;
+    // What a pipe takes at once, so that the write itself does not block.
+    const ssize_t written = ::write(descriptor_, rest.data(), std::min<std::size_t>(rest.size(), 4096));
+    if (written > 0) {
+      rest.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR && errno != EAGAIN) {
+      broken_ = true;
+    }
+  }
+}
+
+}  // namespace tinf::daemon

@@ -1,0 +1,45 @@
+// EventPrinter: what happens to objects, as lines or JSON on stdout.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "tinf/base/metrics.h"
+#include "tinf/base/result.h"
+#include "tinf/daemon/options.h"
+#include "tinf/object/object.h"
+#include "tinf/object/resource.h"
+
+namespace tinf::daemon {
+
+// Thread-safe. Writing blocks the caller while the reader of stdout does not read: call it where that holds up nobody else.
+class EventPrinter {
+ public:
+  EventPrinter(OutputForm form, bool show_managed_fields, int descriptor = 1)
+      : form_(form), show_managed_fields_(show_managed_fields), descriptor_(descriptor) {}
+
+  // `type` is ADDED, MODIFIED or DELETED.
+  void event(std::string_view type, const std::string& cluster, const Resource& resource, const Object& object);
+  // The first full set of a scope is there: `objects` of them.
+  void synced(const std::string& cluster, const Resource& resource, std::size_t objects, const std::string& version);
+
+  // Ends a write that waits for its reader; nothing is written afterwards.
+  void stop() { stopped_ = true; }
+  // Nobody reads stdout any more.
+  bool broken() const { return broken_; }
+
+ private:
+  void write(std::string line);
+
+  const OutputForm form_;
+  const bool show_managed_fields_;
+  const int descriptor_;
+  std::mutex mutex_;  // Lines of several clusters' handlers must not mix.
+  std::atomic<bool> stopped_ = false;
+  std::atomic<bool> broken_ = false;
+};
+
+}  // namespace tinf::daemon

@@ -1,0 +1,259 @@
+#include "tinf/daemon/fleet.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "tinf/base/first_of.h"
+#include "tinf/informer/shared_informer.h"
+#include "tinf/object/selector.h"
+#include "tinf/store/memory/memory_store.h"
+
+namespace tinf::daemon {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kLook = 100ms;
+constexpr Duration kSettle = 1s;           // Without a new cluster or offer: those that are there have shown themselves.
+constexpr Duration kPatience = 5s;         // After which a resource that nobody offers is a mistake.
+constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
+
+}  // namespace
+
+struct Fleet::Scoped {
+  Scoped(Runtime& runtime, BrokerSession& broker, std::string cluster_name, const Scope& wanted)
+      : session(broker),
+        cluster(std::move(cluster_name)),
+        id(wanted.id()),
+        source(broker.open(cluster)),
+        informer(runtime, wanted, *source, store, store),
+        objects(runtime.metrics.gauge("tinf_informer_objects", "Objects in the copy.", labels(wanted))),
+        proof_age(runtime.metrics.gauge("tinf_informer_proven_equal_age_seconds",
+                                        "Since the copy was last proven equal to the provider's; -1: not yet.", labels(wanted))),
+        live(runtime.metrics.gauge("tinf_informer_live", "1: synced, and no gap is known.", labels(wanted))),
+        events(runtime.metrics.counter("tinf_informer_events_total", "Changes told to handlers.", labels(wanted))) {}
+
+  Labels labels(const Scope& scope) const { return {{"cluster", cluster}, {"resource", scope.resource.group_resource()}}; }
+
+  BrokerSession& session;
+  const std::string cluster;
+  const std::string id;
+  MemoryStore store;
+  std::unique_ptr<ListerWatcher> source;
+  SharedInformer informer;
+  SharedInformer::Registration registration;
+  std::shared_ptr<Gauge> objects, proof_age, live;
+  std::shared_ptr<Counter> events;
+};
+
+Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer)
+    : runtime_(runtime),
+      session_(session),
+      options_(options),
+      printer_(printer),
+      log_(runtime.log.with("informer")),
+      started_(runtime.clock.now()),
+      last_change_(started_),
+      clusters_gauge_(runtime.metrics.gauge("tinf_informer_clusters", "Clusters that are present.")),
+      tasks_(runtime.executor) {
+  session_.on_cluster([this](const ClusterView& cluster) { on_cluster(cluster); });
+}
+
+Fleet::~Fleet() = default;
+
+std::vector<ResourceInfo> Fleet::wanted(const ClusterView& cluster) {
+  std::vector<ResourceInfo> result;
+  if (options_.resources.empty()) {
+    for (const ResourceInfo& info : cluster.presence.resources) {
+      if (info.preferred_version && (info.namespaced || options_.namespace_name.empty())) result.push_back(info);
+    }
+    return result;
+  }
+  std::set<std::string>& not_offered = not_offered_[cluster.name];
+  for (const std::string& spelling : options_.resources) {
+    const auto found = find_resource(cluster.presence.resources, spelling);
+    if (!found) {
+      if (not_offered.insert(spelling).second) log_.warning(found.error().message, {{"cluster", cluster.name}});
+      continue;
+    }
+    not_offered.erase(spelling);
+    found_.insert(spelling);
+    result.push_back(*found);
+  }
+  return result;
+}
+
+void Fleet::on_cluster(const ClusterView& cluster) {
+  last_change_ = runtime_.clock.now();
+  const auto& named = options_.clusters;
+  if (!named.empty() && std::find(named.begin(), named.end(), cluster.name) == named.end()) return;
+  if (!cluster.present) {
+    return log_.warning("the cluster is away: its copy stays as it is", {{"cluster", cluster.name}});
+  }
+  log_.info("the cluster is here", {{"cluster", cluster.name}, {"kubernetes", cluster.presence.kubernetes}});
+  std::set<Resource> keep;
+  for (const ResourceInfo& info : wanted(cluster)) {
+    keep.insert(info.resource);
+    if (scopes_.count({cluster.name, info.resource}) == 0) start(cluster.name, info);
+  }
+  // What is no longer offered, as a CRD that was removed.
+  for (auto it = scopes_.lower_bound({cluster.name, Resource()}); it != scopes_.end() && it->first.first == cluster.name;) {
+    if (keep.count(it->first.second) > 0) {
+      ++it;
+      continue;
+    }
+    log_.info("no longer offered", {{"cluster", cluster.name}, {"resource", it->first.second.group_resource()}});
+    tasks_.spawn(retire(std::move(it->second)));
+    it = scopes_.erase(it);
+  }
+}
+
+void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
+  Scope scope;
+  scope.resource = info.resource;
+  scope.namespace_name = info.namespaced ? options_.namespace_name : "";
+  scope.label_selector = LabelSelector::parse(options_.label_selector)->canonical();
+  scope.field_selector = FieldSelector::parse(options_.field_selector)->canonical();
+  scope.projection = options_.metadata_only ? Projection::Metadata : Projection::Full;
+
+  auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope);
+  Scoped* const self = scoped.get();
+  const Resource resource = info.resource;
+  Handler handler;
+  handler.on_add = [this, self, resource](const ObjectPtr& object, bool) {
+    self->events->add();
+    printer_.event("ADDED", self->cluster, resource, *object);
+  };
+  handler.on_update = [this, self, resource](const ObjectPtr&, const ObjectPtr& now) {
+    self->events->add();
+    printer_.event("MODIFIED", self->cluster, resource, *now);
+  };
+  handler.on_delete = [this, self, resource](const ObjectPtr& last, bool) {
+    self->events->add();
+    printer_.event("DELETED", self->cluster, resource, *last);
+  };
+  handler.on_synced = [this, self, resource] { printer_.synced(self->cluster, resource, self->store.size(), self->store.version().text()); };
+  HandlerOptions how;
+  how.name = "print";
+  how.resync = options_.resync;
+  how.executor = printing_.get_executor();
+  auto registration = scoped->informer.add(std::move(handler), how);
+  if (!registration) return log_.error(registration.error().message);
+  scoped->registration = std::move(*registration);
+  scoped->informer.start();
+  scopes_.emplace(std::make_pair(cluster, resource), std::move(scoped));
+}
+
+Task<void> Fleet::retire(std::unique_ptr<Scoped> scoped) {
+  co_await scoped->informer.stop();
+  scoped->registration.reset();
+}
+
+Task<void> Fleet::stop() {
+  printer_.stop();
+  for (auto& [name, scoped] : scopes_) {
+    co_await scoped->informer.stop();
+    scoped->registration.reset();
+  }
+  scopes_.clear();
+  co_await tasks_.join();
+}
+
+bool Fleet::settled() const {
+  if (!session_.connected() || runtime_.clock.now() - last_change_ < kSettle) return false;
+  if (options_.clusters.empty()) {
+    return std::any_of(session_.clusters().begin(), session_.clusters().end(), [](const auto& entry) { return entry.second.present; });
+  }
+  return std::all_of(options_.clusters.begin(), options_.clusters.end(), [this](const std::string& name) {
+    const auto found = session_.clusters().find(name);
+    return found != session_.clusters().end() && found->second.present;
+  });
+}
+
+std::string Fleet::missing() const {
+  if (!session_.connected()) return "the broker cannot be reached";
+  for (const std::string& name : options_.clusters) {
+    const auto found = session_.clusters().find(name);
+    if (found == session_.clusters().end() || !found->second.present) return "cluster " + name + " has not shown itself: is its provider running?";
+  }
+  if (!settled()) return scopes_.empty() ? "no cluster has shown itself: is a provider running?" : "clusters are still coming";
+  for (const auto& [cluster, spellings] : not_offered_) {
+    if (!spellings.empty()) return "cluster " + cluster + " does not offer " + *spellings.begin();
+  }
+  for (const auto& [name, scoped] : scopes_) {
+    if (scoped->registration.synced() && scoped->informer.live()) continue;
+    const ScopeStatus status = scoped->informer.status();
+    return name.second.group_resource() + " of " + name.first + (scoped->informer.synced() ? " is not live" : " has not arrived") +
+           (status.last_error ? ": " + status.last_error->message : "");
+  }
+  return "";
+}
+
+Task<Result<void>> Fleet::run() {
+  while (true) {
+    co_await runtime_.clock.sleep_for(kLook);
+    const Duration since_start = runtime_.clock.now() - started_;
+    show_progress();
+    if (printer_.broken()) co_return Error(Code::Cancelled, "stdout was closed by its reader");
+    if (settled() && since_start > kPatience) {
+      for (const std::string& spelling : options_.resources) {
+        if (found_.count(spelling) > 0) continue;
+        for (const auto& [name, cluster] : session_.clusters()) {
+          if (!cluster.present) continue;
+          Error nobody = find_resource(cluster.presence.resources, spelling).error();
+          nobody.message += "; the provider's account must be allowed to list it, or the provider started with --allow " + spelling;
+          co_return nobody;
+        }
+      }
+    }
+    if (!options_.once) continue;
+    const std::string lacking = missing();
+    if (lacking.empty()) co_return Result<void>();
+    if (since_start > options_.timeout) co_return Error(Code::Timeout, "not everything was there within --timeout: " + lacking);
+  }
+}
+
+void Fleet::show_progress() {
+  static const bool terminal = isatty(STDERR_FILENO) != 0;
+  const TimePoint now = runtime_.clock.now();
+  if (!terminal || now - progress_at_ < 500ms) return;
+  std::uint64_t here = 0, total = 0;
+  for (const auto& [name, scoped] : scopes_) {
+    if (scoped->informer.synced()) continue;
+    if (const auto standing = session_.standing(scoped->cluster, scoped->id)) {
+      here += standing->progress.objects;
+      total += standing->progress.total;
+    }
+  }
+  if (total >= kLargeSet && here < total) {
+    const double seconds = std::chrono::duration<double>(now - progress_at_).count();
+    const double rate = here > progress_objects_ ? static_cast<double>(here - progress_objects_) / seconds : 0;
+    std::fprintf(stderr, "\r%llu of %llu objects (%llu %%), %.0f/s   ", static_cast<unsigned long long>(here),
+                 static_cast<unsigned long long>(total), static_cast<unsigned long long>(100 * here / total), rate);
+    progress_shown_ = true;
+  } else if (progress_shown_) {
+    std::fprintf(stderr, "\r%60s\r", "");
+    progress_shown_ = false;
+  }
+  progress_objects_ = here;
+  progress_at_ = now;
+}
+
+void Fleet::refresh_metrics() {
+  const TimePoint now = runtime_.clock.now();
+  std::size_t present = 0;
+  for (const auto& [name, cluster] : session_.clusters()) present += cluster.present ? 1 : 0;
+  clusters_gauge_->set(static_cast<double>(present));
+  for (auto& [name, scoped] : scopes_) {
+    scoped->objects->set(static_cast<double>(scoped->store.size()));
+    const auto standing = session_.standing(scoped->cluster, scoped->id);
+    const bool proven = standing && standing->proven_at;
+    scoped->proof_age->set(proven ? std::chrono::duration<double>(now - *standing->proven_at).count() : -1);
+    scoped->live->set(standing && standing->following && scoped->informer.live() ? 1 : 0);
+  }
+}
+
+}  // namespace tinf::daemon

@@ -1,0 +1,71 @@
+// Fleet: what the informer daemon follows: for each cluster that shows itself, an informer for each resource asked for.
+#pragma once
+
+#include <boost/asio/thread_pool.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tinf/base/runtime.h"
+#include "tinf/daemon/event_printer.h"
+#include "tinf/daemon/options.h"
+#include "tinf/follower/broker_session.h"
+
+namespace tinf::daemon {
+
+// Confined to the runtime's executor; handlers print on a thread of their own.
+class Fleet {
+ public:
+  Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer);
+  ~Fleet();
+
+  // Runs until cancelled; with --once, until everything asked for is there. Errors:
+  // NotFound: a resource that no cluster offers; Timeout: --once took too long (the message says what is missing);
+  // Cancelled: stdout was closed.
+  Task<Result<void>> run();
+
+  // Ends every informer.
+  Task<void> stop();
+
+  // Empty if everything asked for is there and followed; otherwise what is missing.
+  std::string missing() const;
+
+  // Sets the gauges that are computed when they are asked for.
+  void refresh_metrics();
+
+ private:
+  struct Scoped;  // One cluster's one resource.
+
+  void on_cluster(const ClusterView& cluster);
+  void start(const std::string& cluster, const ResourceInfo& info);
+  Task<void> retire(std::unique_ptr<Scoped> scoped);
+  std::vector<ResourceInfo> wanted(const ClusterView& cluster);
+  void show_progress();
+  bool settled() const;
+
+  // Constant after construction.
+  Runtime& runtime_;
+  BrokerSession& session_;
+  const InformerDaemonOptions options_;
+  EventPrinter& printer_;
+  const Log log_;
+
+  // Confined to the executor.
+  std::map<std::pair<std::string, Resource>, std::unique_ptr<Scoped>> scopes_;
+  std::map<std::string, std::set<std::string>> not_offered_;  // Spellings asked for, by cluster.
+  std::set<std::string> found_;                               // Spellings that some cluster has offered.
+  TimePoint started_;
+  TimePoint last_change_;  // When a cluster or an offer was last new.
+  std::uint64_t progress_objects_ = 0;
+  TimePoint progress_at_{};
+  bool progress_shown_ = false;
+  std::shared_ptr<Gauge> clusters_gauge_;
+  asio::thread_pool printing_{1};
+  TaskGroup tasks_;
+};
+
+}  // namespace tinf::daemon

@@ -1,0 +1,130 @@
+// Beast for HTTP, prometheus-cpp for the exposition format.
+#include "tinf/daemon/health_server.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+#include "tinf/base/first_of.h"
+
+namespace tinf::daemon {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+
+constexpr std::size_t kConnections = 64;
+constexpr Duration kRequestDeadline = std::chrono::seconds(10);
+
+std::string exposition(const std::vector<Metrics::Family>& families) {
+  std::vector<prometheus::MetricFamily> out;
+  for (const Metrics::Family& family : families) {
+    const bool counter = family.kind == Metrics::Kind::Counter;
+    prometheus::MetricFamily one;
+    one.name = family.name;
+    one.help = family.help;
+    one.type = counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+    for (const Metrics::Sample& sample : family.samples) {
+      prometheus::ClientMetric metric;
+      for (const auto& [name, value] : sample.labels) metric.label.push_back({name, value});
+      (counter ? metric.counter.value : metric.gauge.value) = sample.value;
+      one.metric.push_back(std::move(metric));
+    }
+    out.push_back(std::move(one));
+  }
+  return prometheus::TextSerializer().Serialize(out);
+}
+
+class BeastHealthServer final : public HealthServer {
+ public:
+  BeastHealthServer(Runtime& runtime, tcp::acceptor acceptor, std::function<std::string()> missing,
+                    std::function<std::vector<Metrics::Family>()> families)
+      : runtime_(runtime), acceptor_(std::move(acceptor)), missing_(std::move(missing)), families_(std::move(families)), connections_(runtime.executor) {}
+
+  Task<void> run() override {
+    while (true) {
+      boost::system::error_code error;
+      tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      if (error) {
+        co_await runtime_.clock.sleep_for(std::chrono::milliseconds(100));  // Out of descriptors, say.
+      } else if (connections_.running() < kConnections) {
+        connections_.spawn(serve(std::move(socket)));
+      }
+    }
+  }
+
+ private:
+  Task<void> serve(tcp::socket socket) {
+    (void)co_await first_of(answer(socket), runtime_.clock.sleep_for(kRequestDeadline));
+  }
+
+  Task<void> answer(tcp::socket& socket) {
+    beast::flat_buffer buffer(8192);
+    http::request<http::empty_body> request;
+    boost::system::error_code error;
+    co_await http::async_read(socket, buffer, request, asio::redirect_error(asio::use_awaitable, error));
+    if (error) co_return;
+    http::response<http::string_body> response = respond(std::string(request.target()));
+    response.version(11);
+    response.keep_alive(false);
+    response.prepare_payload();
+    co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, error));
+    socket.shutdown(tcp::socket::shutdown_both, error);
+  }
+
+  http::response<http::string_body> respond(const std::string& target) {
+    http::response<http::string_body> response(http::status::ok, 11);
+    response.set(http::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
+    const std::string path = target.substr(0, target.find('?'));
+    if (path == "/livez") {
+      response.body() = "ok\n";
+    } else if (path == "/readyz") {
+      const std::string missing = missing_();
+      response.result(missing.empty() ? http::status::ok : http::status::service_unavailable);
+      response.body() = (missing.empty() ? "ok" : "not ready: " + missing) + "\n";
+    } else if (path == "/metrics") {
+      response.body() = exposition(families_());
+    } else {
+      response.result(http::status::not_found);
+      response.body() = "there is /livez, /readyz and /metrics\n";
+    }
+    return response;
+  }
+
+  Runtime& runtime_;
+  tcp::acceptor acceptor_;
+  const std::function<std::string()> missing_;
+  const std::function<std::vector<Metrics::Family>()> families_;
+  TaskGroup connections_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen, std::function<std::string()> missing,
+                                                         std::function<std::vector<Metrics::Family>()> families) {
+  const auto colon = listen.rfind(':');
+  boost::system::error_code error;
+  std::string host = listen.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
+  const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
+  const bool number = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
+  if (error || !number) return Error(Code::Invalid, "--listen " + listen + " is not address:port: write it as 127.0.0.1:8080");
+
+  tcp::acceptor acceptor(runtime.executor);
+  const tcp::endpoint endpoint(address, static_cast<unsigned short>(std::stoi(port)));
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) return Error(Code::Unavailable, "--listen " + listen + ": " + error.message() + "; choose another port");
+  std::unique_ptr<HealthServer> server = std::make_unique<BeastHealthServer>(runtime, std::move(acceptor), std::move(missing), std::move(families));
+  return server;
+}
+
+}  // namespace tinf::daemon

@@ -1,0 +1,26 @@
+// HealthServer: /livez, /readyz and /metrics over plain HTTP, for probes and Prometheus.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tinf/base/result.h"
+#include "tinf/base/runtime.h"
+
+namespace tinf::daemon {
+
+// Confined to the runtime's executor. Holds at most 64 connections, each for one request of at most 8 KiB.
+class HealthServer {
+ public:
+  // `missing` is empty when all is ready. Invalid: not host:port. Unavailable: the address cannot be had.
+  static Result<std::unique_ptr<HealthServer>> open(Runtime& runtime, const std::string& listen, std::function<std::string()> missing,
+                                                    std::function<std::vector<Metrics::Family>()> families);
+  virtual ~HealthServer() = default;
+
+  // Serves until cancelled.
+  virtual Task<void> run() = 0;
+};
+
+}  // namespace tinf::daemon

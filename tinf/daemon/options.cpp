@@ -1,0 +1,177 @@
+#include "tinf/daemon/options.h"
+
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+
+#include "tinf/daemon/version.h"
+#include "tinf/daemon/yaml_config.h"
+#include "tinf/object/selector.h"
+#include "tinf/wire/topics.h"
+
+namespace tinf::daemon {
+namespace {
+
+// A check of the protocol's or the house's as a check of the command line.
+template <class Check>
+CLI::Validator valid(Check check) {
+  return CLI::Validator(
+      [check](std::string& text) {
+        const auto checked = check(text);
+        return checked ? std::string() : checked.error().message;
+      },
+      "", "");
+}
+
+// "90s", "5m", "1h30m", "250ms": Go's durations, as Kubernetes' tools take them.
+Result<Duration> parse_duration(const std::string& text) {
+  static const std::map<std::string, double> kUnits{{"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+  const Error wrong(Code::Invalid, "\"" + text + "\" is not a duration: write it as 90s, 5m or 1h30m");
+  double total = 0;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t unit = text.find_first_not_of("0123456789.", at);
+    if (unit == at || unit == std::string::npos) return wrong;
+    std::size_t end = text.find_first_of("0123456789.", unit);
+    if (end == std::string::npos) end = text.size();
+    const auto factor = kUnits.find(text.substr(unit, end - unit));
+    if (factor == kUnits.end() || text.substr(at, unit - at).find('.') != text.substr(at, unit - at).rfind('.')) return wrong;
+    total += std::strtod(text.substr(at, unit - at).c_str(), nullptr) * factor->second;
+    at = end;
+  }
+  if (text.empty() || total > 1e18) return wrong;
+  return Duration(static_cast<Duration::rep>(total));
+}
+
+CLI::Option* add_duration(CLI::App& app, const std::string& names, Duration& to, const std::string& shown, const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          names, [&to](const std::string& text) { to = *parse_duration(text); }, help)
+      ->check(valid(parse_duration))
+      ->type_name("DURATION")
+      ->default_str(shown);
+}
+
+void add_common(CLI::App& app, CommonOptions& options) {
+  app.set_config("--config", "", "A YAML file with any of these flags, by the same names")->group("General");
+  app.config_formatter(std::make_shared<YamlConfig>());
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.set_version_flag("--version", std::string(app.get_name()) + " " + kVersion)->group("General");
+  app.get_help_ptr()->group("General");
+
+  wiring::BrokerOptions& broker = options.broker;
+  app.add_option("-b,--broker", broker.url, "tcp://, mqtt://, ssl:// or mqtts:// and host:port, or host:port alone")
+      ->envname("BROKER")
+      ->required()
+      ->group("Broker");
+  app.add_option("--client-id", broker.client_id, "Who we are at the broker; no two processes may share one")
+      ->check(valid(wire::check_client_id))
+      ->group("Broker");
+  app.add_option("--signal,--signal-topic", options.signal_base, "Topic base of requests")
+      ->check(valid([](const std::string& text) { return wire::check_topic_base("--signal", text); }))
+      ->capture_default_str()
+      ->group("Broker");
+  app.add_option("--payload,--payload-topic", options.payload_base, "Topic base of answers and changes")
+      ->check(valid([](const std::string& text) { return wire::check_topic_base("--payload", text); }))
+      ->capture_default_str()
+      ->group("Broker");
+  app.add_option("-q,--qos", broker.qos, "MQTT quality of service")->check(CLI::IsMember({0, 1, 2}))->capture_default_str()->group("Broker");
+  app.add_flag("--tls", broker.tls, "Speak TLS (ssl:// and mqtts:// do)")->group("Broker");
+  app.add_option("--ca-crt", broker.ca_file, "Certificates that sign the broker's (default: the system's)")->check(CLI::ExistingFile)->group("Broker");
+  auto* certificate = app.add_option("--client-crt", broker.certificate_file, "Our certificate")->check(CLI::ExistingFile)->group("Broker");
+  auto* key = app.add_option("--client-key", broker.key_file, "Its key")->check(CLI::ExistingFile)->group("Broker");
+  certificate->needs(key);
+  key->needs(certificate);
+  auto* username = app.add_option("--username", broker.username, "At the broker")->group("Broker");
+  app.add_option("--password-file", broker.password_file, "A file whose first line is the password")
+      ->check(CLI::ExistingFile)
+      ->needs(username)
+      ->group("Broker");
+
+  app.add_option("--listen", options.listen, "host:port for /livez, /readyz and /metrics")->group("Operation");
+  app.add_option_function<std::string>(
+         "--log-format", [&options](const std::string& form) { options.log_json = form == "json"; }, "text or json, on stderr")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->default_str("text")
+      ->group("Operation");
+  app.add_flag_callback("-v,--verbose", [&options] { options.log_level = LogLevel::Debug; }, "Log details")->group("Operation");
+}
+
+// One line on stderr and exit code 2, or what was asked for on stdout and 0.
+int say(const CLI::App& app, const CLI::ParseError& outcome) {
+  if (outcome.get_exit_code() == 0) return app.exit(outcome);
+  std::string text = outcome.what();
+  for (char& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  std::fprintf(stderr, "%s: %s; see %s --help\n", app.get_name().c_str(), text.c_str(), app.get_name().c_str());
+  return 2;
+}
+
+}  // namespace
+
+Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
+  ProviderDaemonOptions options;
+  CLI::App app("Offers the objects of one Kubernetes cluster to informers behind a broker.", "provider");
+  app.option_defaults()->always_capture_default(false);
+  add_common(app, options.common);
+  app.add_option("--cluster", options.cluster, "The cluster's name: a DNS label")->required()->check(valid(wire::check_cluster_name))->group("Cluster");
+  app.add_option("-k,--kubeconfig", options.kubeconfig, "How to reach its API server (default: as kubectl finds it, KUBECONFIG included)")->group("Cluster");
+  app.add_option("--context", options.context, "A context of the kubeconfig (default: its current one)")->group("Cluster");
+  app.add_option("--allow", options.allow, "Offer these too, of secrets, events and leases")->group("Offer")->type_name("RESOURCE ...");
+  app.add_option("--offer", options.offer, "Offer these only")->group("Offer")->type_name("RESOURCE ...");
+  app.add_option("--deny", options.deny, "Do not offer these")->group("Offer")->type_name("RESOURCE ...");
+  app.add_flag("--managed-fields", options.keep_managed_fields, "Send metadata.managedFields too")->group("Offer");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& outcome) {
+    return say(app, outcome);
+  }
+  if (options.common.broker.client_id.empty()) options.common.broker.client_id = "provider-" + options.cluster;
+  return options;
+}
+
+Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
+  InformerDaemonOptions options;
+  CLI::App app("Keeps a copy of the objects of many clusters, and prints what happens to them.", "informer");
+  app.option_defaults()->always_capture_default(false);
+  add_common(app, options.common);
+  app.add_option("--cluster", options.clusters, "A cluster to follow; may be repeated (default: every one that shows itself)")
+      ->check(valid(wire::check_cluster_name))
+      ->group("What to follow");
+  app.add_option("-r,--resource", options.resources,
+                 "Plural, singular, short name or kind, with .version.group if wanted; may be repeated (default: all that is offered)")
+      ->group("What to follow");
+  app.add_option("-n,--namespace", options.namespace_name, "Of one namespace only")->group("What to follow");
+  app.add_option("-l,--selector", options.label_selector, "Label selector, as kubectl takes it")->check(valid(LabelSelector::parse))->group("What to follow");
+  app.add_option("--field-selector", options.field_selector, "Field selector, as kubectl takes it")->check(valid(FieldSelector::parse))->group("What to follow");
+  app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")->group("What to follow");
+  add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often")->group("Output");
+  app.add_option_function<std::string>(
+         "-o,--output",
+         [&options](const std::string& form) {
+           options.output = form == "json" ? OutputForm::Json : form == "none" ? OutputForm::None : OutputForm::Lines;
+         },
+         "lines, json or none")
+      ->check(CLI::IsMember({"lines", "json", "none"}))
+      ->default_str("lines")
+      ->group("Output");
+  app.add_flag("--managed-fields", options.show_managed_fields, "Print metadata.managedFields, where providers send them")->group("Output");
+  app.add_flag("--once", options.once, "Exit 0 as soon as everything asked for is there")->group("Output");
+  add_duration(app, "--timeout", options.timeout, "1m", "With --once: how long that may take")->group("Output");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& outcome) {
+    return say(app, outcome);
+  }
+  if (options.common.broker.client_id.empty()) {
+    char host[256] = "host";
+    gethostname(host, sizeof host - 1);
+    options.common.broker.client_id = "informer-" + std::string(host) + "-" + std::to_string(getpid());
+  }
+  return options;
+}
+
+}  // namespace tinf::daemon
