@@ -10,7 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kTrouble = 2min;
-constexpr Duration kQuiet = 6min;  // Longer than every retry, lease and digest interval together.
+constexpr Duration kQuiet = 6min;              // Longer than every retry, lease and digest interval together.
 constexpr std::size_t kMaximumMessage = 2048;  // Small, so that parts and pages are everyday matters.
 
 ObjectPtr make_object(const std::string& name, std::uint64_t uid, std::uint64_t version, std::size_t padding) {
@@ -75,7 +75,9 @@ class World {
     bool slow = false;
   };
 
-  void at(Duration delay, std::function<void()> act) { events_.push(Event{clock_.now() + delay, ++order_, std::move(act)}); }
+  void at(Duration delay, std::function<void()> act) {
+    events_.push(Event{clock_.now() + delay, ++order_, std::move(act)});
+  }
 
   void violation(std::string what) {
     if (outcome_.violations.size() < 5) outcome_.violations.push_back(std::move(what));
@@ -135,7 +137,8 @@ class World {
     provider_sender_ = std::make_unique<wire::Sender>("c1", options.instance);
     provider_decoder_ = std::make_unique<wire::Decoder>();
     watching_ = false;
-    provider_->offer({ResourceInfo{scope_.resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}}, "", "");
+    provider_->offer({ResourceInfo{scope_.resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
+                     "", "");
     provider_connects(true);
   }
 
@@ -169,7 +172,8 @@ class World {
     }
     if (!provider_up_) return;
     while (auto outgoing = provider_->next_message(clock_.now())) {
-      for (const Message& message : wire::to_messages(outgoing->encoded, outgoing->topic, *provider_sender_, kMaximumMessage)) {
+      for (const Message& message :
+           wire::to_messages(outgoing->encoded, outgoing->topic, *provider_sender_, kMaximumMessage)) {
         for (std::size_t i = 0; i < consumers_.size(); ++i) send_to_follower(i, message);
       }
     }
@@ -262,7 +266,8 @@ class World {
     const std::uint64_t version = std::stoull(std::string(object->resource_version()));
     std::uint64_t& newest = consumer.newest[object->key()];
     if (version < newest) {
-      violation("order: " + object->key().to_string() + " went back from " + std::to_string(newest) + " to " + std::to_string(version));
+      violation("order: " + object->key().to_string() + " went back from " + std::to_string(newest) + " to " +
+                std::to_string(version));
     }
     newest = std::max(newest, version);
     consumer.store[object->key()] = std::move(object);
@@ -291,13 +296,16 @@ class World {
     if (network_.chance(conditions_.drop)) return;
     const int copies = network_.chance(conditions_.repeat) ? 2 : 1;
     for (int copy = 0; copy < copies; ++copy) {
-      const Duration delay = network_.chance(conditions_.long_delay) ? network_.between(0s, 30s) : network_.between(1ms, 50ms);
+      const Duration delay =
+          network_.chance(conditions_.long_delay) ? network_.between(0s, 30s) : network_.between(1ms, 50ms);
       at(delay, deliver);
     }
   }
 
   void send_to_follower(std::size_t i, const Message& message) {
-    if (message.topic.find("/reply/") != std::string::npos && message.topic != "/payload/c1/reply/f" + std::to_string(i)) return;
+    if (message.topic.find("/reply/") != std::string::npos &&
+        message.topic != "/payload/c1/reply/f" + std::to_string(i))
+      return;
     if (!consumers_[i].up) return;
     carry([this, i, message] {
       Consumer& consumer = consumers_[i];
@@ -312,7 +320,8 @@ class World {
       if (auto* notice = std::get_if<wire::Notice>(&body)) consumer.follower->receive(*notice);
       if (auto* digest = std::get_if<wire::Digest>(&body)) {
         for (const auto& stream : digest->streams) {
-          if (stream.scope == scope_.id()) consumer.follower->receive(stream, std::chrono::seconds(digest->interval_seconds));
+          if (stream.scope == scope_.id())
+            consumer.follower->receive(stream, std::chrono::seconds(digest->interval_seconds));
         }
       }
       pump_follower(i);
@@ -321,7 +330,8 @@ class World {
 
   void send_to_provider(std::size_t i, const wire::Body& body) {
     if (!consumers_[i].up) return;
-    for (const Message& message : wire::to_messages(wire::encode(body), "/signal/c1", *consumers_[i].sender, kMaximumMessage)) {
+    for (const Message& message :
+         wire::to_messages(wire::encode(body), "/signal/c1", *consumers_[i].sender, kMaximumMessage)) {
       carry([this, message] {
         if (!provider_ || !provider_up_) return;
         auto decoded = provider_decoder_->decode(message);

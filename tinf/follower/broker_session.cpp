@@ -93,7 +93,8 @@ class BrokerSession::Source final : public ListerWatcher {
     scopes_.insert(scope.id());
     channel->progress = options.progress;
     // A set that waits already is the newest; otherwise, whoever lists a second time does not trust what it has.
-    const bool waiting = channel->follower.peek_delivery() && std::holds_alternative<Follower::FullSet>(*channel->follower.peek_delivery());
+    const bool waiting = channel->follower.peek_delivery() &&
+                         std::holds_alternative<Follower::FullSet>(*channel->follower.peek_delivery());
     if (!waiting && !channel->delivered.empty()) {
       channel->follower.start_over();
       channel->delivered.clear();
@@ -120,7 +121,8 @@ class BrokerSession::Source final : public ListerWatcher {
   Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
     auto channel = session_.channel(cluster_, scope);
     scopes_.insert(scope.id());
-    if (options.initial_events) co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
+    if (options.initial_events)
+      co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
     if (channel->delivered.empty() || channel->delivered != options.from.text()) {
       co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
     }
@@ -143,7 +145,8 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
       }()),
       log_(runtime.log.with("follower")),
       sender_(options_.client, options_.instance),
-      refused_(runtime.metrics.counter("tinf_messages_refused_total", "Messages from the broker that were not what they must be.")),
+      refused_(runtime.metrics.counter("tinf_messages_refused_total",
+                                       "Messages from the broker that were not what they must be.")),
       tasks_(runtime.executor) {}
 
 BrokerSession::~BrokerSession() = default;
@@ -174,11 +177,13 @@ void BrokerSession::close(const std::string& cluster, const std::string& scope) 
   }(*this, options_.topics.stream(cluster, scope)));
 }
 
-std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string& cluster, const std::string& scope) const {
+std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string& cluster,
+                                                               const std::string& scope) const {
   const auto found = channels_.find({cluster, scope});
   if (found == channels_.end()) return std::nullopt;
   const Follower& follower = found->second->follower;
-  return Standing{follower.proven_at(), follower.state() == Follower::State::Following, follower.progress(), follower.counts()};
+  return Standing{follower.proven_at(), follower.state() == Follower::State::Following, follower.progress(),
+                  follower.counts()};
 }
 
 void BrokerSession::compare_with(const std::string& cluster, const std::string& scope, const StoreReader* store) {
@@ -226,7 +231,8 @@ Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
       on_connected();
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
       on_disconnected();
-      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized || gone->reason.code == Code::Invalid) {
+      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized ||
+          gone->reason.code == Code::Invalid) {
         failure = std::move(gone->reason);
       }
     } else {
@@ -260,7 +266,8 @@ Task<void> BrokerSession::claim_client_id() {
   if (was_connected_) co_await runtime_.clock.sleep_for(1s);
   was_connected_ = true;
   if (!connected_ || record_seen_) co_return;
-  send(options_.topics.client(options_.client), wire::ClientRecord{options_.client, options_.instance, options_.host, options_.started}, true);
+  send(options_.topics.client(options_.client),
+       wire::ClientRecord{options_.client, options_.instance, options_.host, options_.started}, true);
 }
 
 std::optional<Error> BrokerSession::on_message(const Message& message) {
@@ -293,15 +300,17 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
     record_seen_ = record->instance == options_.instance;
     const bool younger = std::tie(record->started, record->instance) > std::tie(options_.started, options_.instance);
     if (!record_seen_ && younger) {
-      return Error(Code::Conflict, "client id " + options_.client + " is in use by another process, on " + record->host +
-                                       " (instance " + record->instance + "): give each informer a --client-id of its own");
+      return Error(Code::Conflict, "client id " + options_.client + " is in use by another process, on " +
+                                       record->host + " (instance " + record->instance +
+                                       "): give each informer a --client-id of its own");
     }
     return std::nullopt;
   }
 
   // The topic says who speaks. A message that says otherwise is somebody else's.
   if (source.substr(0, source.find('/')) != *cluster) {
-    refuse(message, Error(Code::Forbidden, "a message of \"" + source.substr(0, 64) + "\" on a topic of cluster " + std::string(*cluster)));
+    refuse(message, Error(Code::Forbidden, "a message of \"" + source.substr(0, 64) + "\" on a topic of cluster " +
+                                               std::string(*cluster)));
     return std::nullopt;
   }
   if (const auto* presence = std::get_if<wire::Presence>(&body)) {
@@ -317,13 +326,16 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 }
 
 void BrokerSession::on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence) {
-  if (!wire::check_cluster_name(cluster)) return refuse(message, Error(Code::Invalid, "a presence whose cluster is no DNS label"));
+  if (!wire::check_cluster_name(cluster))
+    return refuse(message, Error(Code::Invalid, "a presence whose cluster is no DNS label"));
   ClusterView& view = clusters_[cluster];
   const bool was_present = view.present;
   const bool present = presence.state == wire::Presence::State::Present;
-  if (present && std::find(presence.versions.begin(), presence.versions.end(), wire::kVersion) == presence.versions.end()) {
+  if (present &&
+      std::find(presence.versions.begin(), presence.versions.end(), wire::kVersion) == presence.versions.end()) {
     return refuse(message, Error(Code::Conflict, "cluster " + cluster + "'s provider does not speak version " +
-                                                     std::to_string(wire::kVersion) + " of the protocol: upgrade the older of the two"));
+                                                     std::to_string(wire::kVersion) +
+                                                     " of the protocol: upgrade the older of the two"));
   }
   // The last will of an earlier process must not take the present one away.
   if (!present && was_present && !presence.instance.empty() && presence.instance != view.presence.instance) return;
@@ -387,7 +399,8 @@ Task<void> BrokerSession::send_loop() {
     }
     Outbound outbound = std::move(outbox_.front());
     outbox_.pop_front();
-    for (Message& message : wire::to_messages(outbound.encoded, outbound.topic, sender_, kMaximumBody, outbound.retain)) {
+    for (Message& message :
+         wire::to_messages(outbound.encoded, outbound.topic, sender_, kMaximumBody, outbound.retain)) {
       auto published = co_await transport_.publish(std::move(message));
       if (published) continue;
       log_.debug(published.error().message);  // As if it were lost: the follower asks again.
@@ -445,7 +458,8 @@ void BrokerSession::refuse(const Message& message, const Error& why) {
   const TimePoint now = runtime_.clock.now();
   if (refusal_logged_ != TimePoint() && now - refusal_logged_ < 10s) return;  // An enemy must not fill the disk.
   refusal_logged_ = now;
-  log_.warning("refused: " + why.message, {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
+  log_.warning("refused: " + why.message,
+               {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
   refusals_unlogged_ = 0;
 }
 

@@ -55,8 +55,8 @@ class BrokerSession {
   const std::map<std::string, ClusterView>& clusters() const { return clusters_; }
 
   // A source of one scope of `cluster`; opening it asks nothing yet, destroying it tells the provider.
-  // A list waits until the provider answers, however long that takes; a refusal is its error. A watch must begin at the version
-  // that the last list or watch ended with; from any other it is Expired.
+  // A list waits until the provider answers, however long that takes; a refusal is its error. A watch must begin at the
+  // version that the last list or watch ended with; from any other it is Expired.
   std::unique_ptr<ListerWatcher> open(const std::string& cluster);
 
   // What a source of open() knows of its copy; null for others.

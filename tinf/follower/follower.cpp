@@ -149,8 +149,8 @@ void Follower::receive(const wire::Frame& frame) {
   }
   if (frame.through <= position_.sequence) return;  // Old news.
   ++counts_.gaps;
-  if (!incoming_ && early_.size() < options_.early_frames && early_events_ + frame.events.size() <= options_.early_events &&
-      early_.emplace(frame.after, frame).second) {
+  if (!incoming_ && early_.size() < options_.early_frames &&
+      early_events_ + frame.events.size() <= options_.early_events && early_.emplace(frame.after, frame).second) {
     early_events_ += frame.events.size();
   }
   if (state_ == State::Following) ask(true);
@@ -161,13 +161,13 @@ bool Follower::take(const wire::Frame& frame) {
   const bool gap = frame.after > position_.sequence && options_.mutation != FollowerOptions::Mutation::IgnoreGaps;
   if (gap || frame.through <= position_.sequence) return false;
   if (delivered_events_ + frame.events.size() > options_.delivered_events && delivered_events_ > 0) {
-    ++counts_.dropped;  // The store is behind: as if it were lost. The gap shows, and is asked for at the price of the difference.
+    ++counts_.dropped;  // The store is behind: as if it were lost. The gap shows, and is asked for at the price of the
+                        // difference.
     return false;
   }
   Changes changes;
   for (std::size_t i = 0; i < frame.events.size(); ++i) {
-    const bool old = frame.sequences[i] <= position_.sequence && options_.mutation != FollowerOptions::Mutation::IgnoreEventSequence;
-    if (old) continue;  // The copy has this state, or a newer one.
+    if (frame.sequences[i] <= position_.sequence) continue;  // The copy has this state, or a newer one.
     const WatchEvent& event = frame.events[i];
     const KeyHash key = hash_of(event.key.namespace_name, event.key.name);
     const auto held = inventory_.find(key);
@@ -248,7 +248,8 @@ void Follower::receive(wire::Page page) {
   slot = std::move(page.objects);
   backoff_.reset();
   incoming_->fruitless = 0;
-  while (incoming_->contiguous < incoming_->pages.size() && incoming_->pages[incoming_->contiguous]) ++incoming_->contiguous;
+  while (incoming_->contiguous < incoming_->pages.size() && incoming_->pages[incoming_->contiguous])
+    ++incoming_->contiguous;
   if (incoming_->last && incoming_->contiguous == *incoming_->last + 1) return finish_snapshot();
 
   // Keep the window full: ask for the next half of it while the other half is under way.
@@ -301,7 +302,8 @@ void Follower::finish_snapshot() {
     position_ = wire::Position();
     return ask(false);
   }
-  if (position_.epoch == done.at.epoch && done.at.sequence < position_.sequence) return ask(true);  // Frames were faster.
+  if (position_.epoch == done.at.epoch && done.at.sequence < position_.sequence)
+    return ask(true);  // Frames were faster.
   ++counts_.snapshots;
   position_ = done.at;
   exact_ = true;
@@ -335,7 +337,8 @@ void Follower::receive(const wire::Notice& notice) {
       return ask(clock_.now() - asked_at_ > options_.retry.initial / 4);
     case wire::Notice::Kind::Refused:
       if (state_ != State::Asking || notice.request != request_) return;
-      if (deliveries_.empty() || !std::holds_alternative<Error>(deliveries_.back())) deliveries_.push_back(Error(notice.code, notice.message));
+      if (deliveries_.empty() || !std::holds_alternative<Error>(deliveries_.back()))
+        deliveries_.push_back(Error(notice.code, notice.message));
       set_deadline(kRefusedRetry);
       return;
   }
@@ -376,7 +379,8 @@ void Follower::check(const wire::Digest::Stream& stream) {
 
 // A proof is about the store: it counts once the store has all that it speaks of.
 void Follower::prove() {
-  if (!proof_ || !all_consumed_ || !deliveries_.empty()) return;
+  const bool stored = all_consumed_ && deliveries_.empty();
+  if (!proof_ || (!stored && options_.mutation != FollowerOptions::Mutation::ProveUnconsumed)) return;
   if (*proof_ == position_) proven_at_ = clock_.now();
   proof_.reset();
 }

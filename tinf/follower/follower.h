@@ -31,7 +31,7 @@ struct FollowerOptions {
   std::size_t early_events = 65536;
 
   // For the simulation's self-test alone: leave out one rule of the protocol, to see that the histories notice.
-  enum class Mutation : std::uint8_t { None, IgnoreGaps, IgnoreEventSequence, IgnoreEpoch };
+  enum class Mutation : std::uint8_t { None, IgnoreGaps, IgnoreEpoch, ProveUnconsumed };
   Mutation mutation = Mutation::None;
 };
 
