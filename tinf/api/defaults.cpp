@@ -2,6 +2,7 @@
 // Not the full defaulting of kube-apiserver: an absent field stays absent unless a client would stumble.
 #include "tinf/api/object_rules.h"
 #include "tinf/api/timestamp.h"
+#include "tinf/patch/base64.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -15,18 +16,6 @@ void set_default(json::object& object, json::string_view name, json::value value
 
 json::object& spec_of(json::value& tree) {
   return json_object_in(tree.get_object(), "spec");
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k) text += i + k <= bytes.size() ? kAlphabet[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
 }
 
 void default_pod_spec(json::object& spec) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "tinf/api/body.h"
 #include "tinf/api/object_rules.h"
 #include "tinf/api/resource_api.h"
 #include "tinf/patch/json.h"
@@ -25,12 +26,8 @@ bool waits_for_finalizers(const Object& object) {
 Answer<WritePrecondition> preconditions_of(const Resource& resource, const ApiRequest& request) {
   WritePrecondition precondition;
   if (request.body.empty()) return precondition;
-  const auto types = media_types(request.content_type);
-  if (!types.empty() && !types.front().type.empty() && types.front().type != "application/json") {
-    return Status::unsupported_media_type("delete options are accepted as application/json only");
-  }
-  const auto options = parse_json(request.body);
-  if (!options) return Status::bad_request("the delete options are " + options.error().message);
+  const auto options = body_tree(request);
+  if (!options) return options.error();
   precondition.uid = json_string_at(*options, {"preconditions", "uid"});
   const std::string version(json_string_at(*options, {"preconditions", "resourceVersion"}));
   if (!version.empty()) precondition.version = ResourceVersion(version).number();
@@ -41,7 +38,8 @@ Answer<WritePrecondition> preconditions_of(const Resource& resource, const ApiRe
 }
 
 bool is_dry_run(const ApiRequest& request) {
-  const auto options = parse_json(request.body);
+  if (request.body.empty()) return false;
+  const auto options = body_tree(request);
   const json::value* list = options ? json_at(*options, {"dryRun"}) : nullptr;
   return list != nullptr && list->is_array() && !list->get_array().empty();
 }

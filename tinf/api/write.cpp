@@ -1,4 +1,5 @@
 // create, update and patch: from a client's body to one committed change.
+#include "tinf/api/body.h"
 #include "tinf/api/object_rules.h"
 #include "tinf/api/resource_api.h"
 #include "tinf/patch/json.h"
@@ -9,18 +10,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr int kPatchAttempts = 5;  // A patch names no version, so a race is ours to repeat. As kube-apiserver.
-
-Answer<json::value> body_tree(const ApiRequest& request) {
-  const auto types = media_types(request.content_type);
-  const std::string type = types.empty() ? "" : types.front().type;
-  if (!type.empty() && type != "application/json") {
-    return Status::unsupported_media_type("the body of the request was in an unknown format (" + type +
-                                          "): accepted media types include: application/json");
-  }
-  auto tree = parse_json(request.body);
-  if (!tree) return Status::bad_request("the body of the request is " + tree.error().message);
-  return std::move(*tree);
-}
 
 void set_version(json::value& tree, const std::string& api_version) {
   tree.get_object()["apiVersion"] = api_version;
