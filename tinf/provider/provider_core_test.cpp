@@ -1,0 +1,293 @@
+// What a provider says to whom: answers, leases, refusals, digests, and its bounds against a hostile informer.
+#include "tinf/provider/provider_core.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tinf/testing/objects.h"
+
+namespace tinf {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::configmaps;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::object;
+
+ProviderOptions small_options() {
+  ProviderOptions options;
+  options.cluster = "c1";
+  options.instance = "i1";
+  options.stream.frame_bytes = 100;  // One object fills a page.
+  options.stream.log_entries = 4;
+  options.maximum_scopes = 2;
+  options.maximum_window = 3;
+  return options;
+}
+
+struct ProviderCoreTest : ::testing::Test {
+  ProviderCoreTest() {
+    core.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
+               "uid", "v1.34");
+    core.connected(now);
+    said();
+  }
+
+  struct Said {
+    std::string topic;
+    wire::Body body;
+  };
+
+  // All that there is to say now.
+  std::vector<Said> said() {
+    std::vector<Said> all;
+    while (auto message = core.next_message(now)) {
+      auto decoded = decoder.decode(wire::to_messages(message->encoded, message->topic, sender, 1 << 30)[0]);
+      EXPECT_TRUE(decoded) << decoded.error().message;
+      all.push_back(Said{message->topic, std::move((*decoded)->body)});
+    }
+    return all;
+  }
+
+  // Those of one kind.
+  template <class T>
+  std::vector<T> said_of() {
+    std::vector<T> some;
+    for (Said& one : said()) {
+      if (auto* body = std::get_if<T>(&one.body)) some.push_back(std::move(*body));
+    }
+    return some;
+  }
+
+  wire::Watch watch(std::string client = "hub", wire::Position have = wire::Position(), std::uint64_t request = 1) {
+    wire::Watch watch;
+    watch.client = std::move(client);
+    watch.scope = configmaps();
+    watch.have = std::move(have);
+    watch.lease_seconds = 60;
+    watch.window = 2;
+    watch.request = request;
+    return watch;
+  }
+
+  void give(std::vector<ObjectPtr> objects) {
+    core.replace(now, id, Snapshot{std::move(objects), ResourceVersion("9")});
+  }
+
+  void change(WatchEvent event) { core.apply(now, id, EventBatch{{std::move(event)}, ResourceVersion("10"), false}); }
+
+  void pass(Duration duration) {
+    now += duration;
+    core.tick(now);
+  }
+
+  TimePoint now{1h};
+  Random random{1};
+  ProviderCore core{small_options(), random};
+  wire::Sender sender{"c1", "i1"};
+  wire::Decoder decoder;
+  const std::string id = configmaps().id();
+};
+
+TEST_F(ProviderCoreTest, NotReadyIsSaidAtOnceAndTheSetFollowsWhenItIsThere) {
+  core.receive(now, watch());
+  const auto notices = said_of<wire::Notice>();
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_EQ(notices[0].kind, wire::Notice::Kind::NotReady);
+  give({});
+  const auto pages = said_of<wire::Page>();
+  ASSERT_EQ(pages.size(), 1u);
+  EXPECT_TRUE(pages[0].last);
+  EXPECT_THAT(pages[0].objects, IsEmpty());
+  EXPECT_EQ(pages[0].request, 1u);
+}
+
+TEST_F(ProviderCoreTest, PagesGoOutWithinTheWindowAndOnlyToWhoAsked) {
+  core.receive(now, watch());
+  give({object("a", 1), object("b", 2), object("c", 3), object("d", 4)});
+  std::vector<std::uint32_t> numbers;
+  for (const Said& one : said()) {
+    if (const auto* page = std::get_if<wire::Page>(&one.body)) {
+      EXPECT_EQ(one.topic, "/payload/c1/reply/hub");
+      numbers.push_back(page->number);
+    }
+  }
+  EXPECT_THAT(numbers, ElementsAre(0, 1));
+}
+
+TEST_F(ProviderCoreTest, AFetchIsHeldToTheLargestWindow) {
+  core.receive(now, watch());
+  give({object("a", 1), object("b", 2), object("c", 3), object("d", 4), object("e", 5)});
+  const auto pages = said_of<wire::Page>();
+  core.receive(now, wire::Fetch{"hub", id, pages.at(0).snapshot, {{0, 1u << 31}}});
+  EXPECT_EQ(said_of<wire::Page>().size(), 3u);
+}
+
+TEST_F(ProviderCoreTest, ChangesGoOutOnceForAllInformersOfAScope) {
+  core.receive(now, watch("hub"));
+  core.receive(now, watch("other"));
+  give({});
+  said();
+  change(testing::added("a", 10));
+  const auto all = said();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].topic, "/payload/c1/stream/" + id);
+}
+
+TEST_F(ProviderCoreTest, WhatIsNotAskedForYetCoalescesByKey) {
+  core.receive(now, watch());
+  give({});
+  said();
+  for (int version = 10; version < 1000; ++version) change(testing::modified("a", version));
+  const auto frames = said_of<wire::Frame>();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(frames[0].events.size(), 1u);
+  EXPECT_EQ(frames[0].through, 990u);
+}
+
+TEST_F(ProviderCoreTest, ACopyOfThisLifeIsBroughtForwardByTheDifferenceAlone) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  const auto at = said_of<wire::Page>().at(0).at;
+  change(testing::deleted("a", 10));
+  said();
+  core.receive(now, watch("hub", at, 2));
+  const auto all = said();
+  ASSERT_EQ(all.size(), 2u);
+  const auto& resumed = std::get<wire::Notice>(all[0].body);
+  EXPECT_EQ(resumed.kind, wire::Notice::Kind::Resumed);
+  EXPECT_EQ(resumed.at.sequence, 1u);
+  EXPECT_EQ(all[1].topic, "/payload/c1/reply/hub");
+  EXPECT_EQ(std::get<wire::Frame>(all[1].body).events.at(0).type, EventType::Deleted);
+}
+
+TEST_F(ProviderCoreTest, ACopyOfAnotherLifeGetsTheWholeSet) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  core.receive(now, watch("hub", wire::Position{"another", 3}, 2));
+  EXPECT_EQ(said_of<wire::Page>().size(), 1u);
+}
+
+TEST_F(ProviderCoreTest, AResourceThatIsNotOfferedIsRefusedByName) {
+  auto secrets = watch();
+  secrets.scope.resource.name = "secrets";
+  core.receive(now, secrets);
+  const auto notices = said_of<wire::Notice>();
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_EQ(notices[0].kind, wire::Notice::Kind::Refused);
+  EXPECT_EQ(notices[0].code, Code::NotFound);
+  EXPECT_THAT(notices[0].message, HasSubstr("secrets"));
+  EXPECT_THAT(core.streams(), IsEmpty());
+}
+
+TEST_F(ProviderCoreTest, ASourceThatCannotBeHadIsToldToWhoWaitsAndToWhoAsksLater) {
+  core.receive(now, watch());
+  said();
+  core.refuse(id, Error(Code::Forbidden, "may not list configmaps"));
+  EXPECT_EQ(said_of<wire::Notice>().at(0).code, Code::Forbidden);
+  core.receive(now, watch("late"));
+  EXPECT_EQ(said_of<wire::Notice>().at(0).message, "may not list configmaps");
+}
+
+TEST_F(ProviderCoreTest, ASourceThatIsLostLaterDoesNotTakeTheSetAway) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  core.refuse(id, Error(Code::Unavailable, "away"));
+  core.receive(now, watch("late"));
+  EXPECT_EQ(said_of<wire::Page>().size(), 1u);
+}
+
+TEST_F(ProviderCoreTest, ALeaseThatIsNotRenewedEndsAndTheStreamWithTheLastOne) {
+  core.receive(now, watch());
+  pass(50s);
+  core.receive(now, wire::Renew{"hub", {id}});
+  pass(50s);
+  EXPECT_EQ(core.streams().size(), 1u);
+  pass(50s);
+  EXPECT_THAT(core.streams(), IsEmpty());
+  said();
+  core.receive(now, wire::Renew{"hub", {id}});
+  EXPECT_EQ(said_of<wire::Notice>().at(0).kind, wire::Notice::Kind::Unknown);
+}
+
+TEST_F(ProviderCoreTest, AnInformerThatLeavesFreesWhatOnlyItFollowed) {
+  core.receive(now, watch("hub"));
+  core.receive(now, watch("other"));
+  core.receive(now, wire::Unwatch{"hub", {id}});
+  EXPECT_EQ(core.streams().size(), 1u);
+  core.receive(now, wire::Unwatch{"other", {id}});
+  EXPECT_THAT(core.streams(), IsEmpty());
+}
+
+TEST_F(ProviderCoreTest, TheDigestNamesWhereTheStreamStandsAfterItsFrames) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  change(testing::added("b", 10));
+  pass(2s);
+  const auto all = said();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_TRUE(std::holds_alternative<wire::Frame>(all[0].body));
+  const auto& digest = std::get<wire::Digest>(all[1].body);
+  ASSERT_EQ(digest.streams.size(), 1u);
+  EXPECT_EQ(digest.streams[0].at.sequence, 1u);
+  EXPECT_EQ(digest.streams[0].fingerprint.count, 2u);
+}
+
+TEST_F(ProviderCoreTest, AQuietStreamIsStillProvenEveryInterval) {
+  core.receive(now, watch());
+  give({});
+  pass(2s);
+  said();
+  pass(10s);
+  EXPECT_THAT(said(), IsEmpty());
+  pass(30s);
+  EXPECT_EQ(said_of<wire::Digest>().size(), 1u);
+}
+
+TEST_F(ProviderCoreTest, AHelloIsAnsweredWithThePresence) {
+  core.receive(now, wire::Hello{"hub"});
+  const auto presence = said_of<wire::Presence>();
+  ASSERT_EQ(presence.size(), 1u);
+  EXPECT_EQ(presence[0].cluster, "c1");
+  EXPECT_EQ(presence[0].resources.size(), 1u);
+}
+
+TEST_F(ProviderCoreTest, MoreScopesThanAllowedAreRefusedAndTheOthersGoOn) {
+  for (const char* selector : {"a=1", "a=2", "a=3"}) {
+    auto one = watch();
+    one.scope.label_selector = selector;
+    core.receive(now, one);
+  }
+  const auto notices = said_of<wire::Notice>();
+  ASSERT_EQ(notices.size(), 3u);
+  EXPECT_EQ(notices[2].code, Code::TooManyRequests);
+  EXPECT_EQ(core.streams().size(), 2u);
+}
+
+TEST_F(ProviderCoreTest, AClientIdThatWouldBeAnotherTopicIsNotAnswered) {
+  core.receive(now, watch("../other"));
+  core.receive(now, watch("a/b"));
+  core.receive(now, wire::Renew{"+", {"x"}});
+  EXPECT_THAT(said(), IsEmpty());
+}
+
+TEST_F(ProviderCoreTest, ASnapshotThatIsGoneIsSaidToBeUnknown) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  core.receive(now, wire::Fetch{"hub", id, "another", {{0, 1}}});
+  EXPECT_EQ(said_of<wire::Notice>().at(0).kind, wire::Notice::Kind::Unknown);
+}
+
+TEST_F(ProviderCoreTest, RangesAreRefusedInThisVersion) {
+  core.receive(now, wire::Ranges{"hub", id, {}, {}});
+  EXPECT_EQ(said_of<wire::Notice>().at(0).kind, wire::Notice::Kind::Refused);
+}
+
+}  // namespace
+}  // namespace tinf
