@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
   offer.allow = options.allow;
   offer.offer = options.offer;
   offer.deny = options.deny;
-  tinf::wiring::ClusterSource cluster(process.runtime(), std::move(*connection), std::move(offer), options.keep_managed_fields);
+  tinf::wiring::ClusterSource cluster(process.runtime(), std::move(*connection), std::move(offer),
+                                      options.keep_managed_fields);
 
   tinf::ProviderOptions providing;
   providing.cluster = options.cluster;
@@ -27,18 +28,21 @@ int main(int argc, char** argv) {
   providing.host = process.host();
   providing.started = process.started();
   providing.topics = tinf::wire::Topics(options.common.signal_base, options.common.payload_base);
-  auto transport = tinf::wiring::open_transport(process.runtime(), options.common.broker, tinf::Provider::last_will(providing));
+  auto transport =
+      tinf::wiring::open_transport(process.runtime(), options.common.broker, tinf::Provider::last_will(providing));
   if (!transport) return process.fail(transport.error());
 
-  tinf::Provider provider(process.runtime(), **transport, providing, [&](tinf::Scope scope, tinf::StoreWriter& sink, auto failed) {
-    return cluster.reflect(std::move(scope), sink, std::move(failed));
-  });
+  tinf::Provider provider(process.runtime(), **transport, providing,
+                          [&](tinf::Scope scope, tinf::StoreWriter& sink, auto report) {
+                            return cluster.reflect(std::move(scope), sink, std::move(report));
+                          });
   process.ready_when([&]() -> std::string {
     if (!provider.connected()) return "the broker cannot be reached";
     return cluster.reachable() ? "" : "the API server cannot be reached";
   });
   tinf::TaskGroup discovery(process.runtime().executor);
-  discovery.spawn(cluster.watch_offer([&](const auto& found) { provider.offer(found.resources, found.cluster_uid, found.kubernetes_version); }));
+  discovery.spawn(cluster.watch_offer(
+      [&](const auto& found) { provider.offer(found.resources, found.cluster_uid, found.kubernetes_version); }));
   return process.run(provider.run(), [&]() -> tinf::Task<void> {
     co_await discovery.stop();
     co_await provider.stop();

@@ -228,6 +228,7 @@ void Follower::receive(wire::Page page) {
     incoming_->at = page.at;
     incoming_->total = page.total;
     incoming_->fingerprint = page.fingerprint;
+    incoming_->current_at = clock_.now() - std::chrono::seconds(page.behind_seconds);
     incoming_->asked = options_.window;
     // Frames kept for another life of the stream lead nowhere from here.
     std::erase_if(early_, [&](const auto& kept) { return kept.second.epoch != page.at.epoch; });
@@ -314,7 +315,7 @@ void Follower::finish_snapshot() {
   delivered_events_ = 0;
   deliveries_.push_back(FullSet{std::move(objects), position_});
   all_consumed_ = false;
-  proof_ = position_;  // The set's own fingerprint is the provider's.
+  proof_ = Proof{position_, done.current_at};  // The set's own fingerprint is the provider's.
   follow();
   take_early();
   if (claim_) check(*claim_);
@@ -355,6 +356,7 @@ void Follower::receive(const wire::Digest::Stream& stream, Duration interval) {
   }
   if (stream.at.sequence < position_.sequence) return;
   claim_ = stream;
+  claimed_at_ = clock_.now();
   check(stream);
   // Behind it: the frames between were sent before this digest. A moment of grace for those that are merely late.
   if (claim_ && state_ == State::Following) set_deadline(options_.retry.initial / 2);
@@ -365,10 +367,11 @@ void Follower::check(const wire::Digest::Stream& stream) {
   if (stream.at.epoch != position_.epoch || stream.at.sequence > position_.sequence) return;
   const bool same_position = stream.at.sequence == position_.sequence;
   const Fingerprint expected = stream.fingerprint;
+  const TimePoint current_at = claimed_at_ - std::chrono::seconds(stream.behind_seconds);
   claim_.reset();
   if (!same_position || !exact_) return;  // Overtaken: the next one will fit.
   if (expected == fingerprint_) {
-    proof_ = position_;
+    proof_ = Proof{position_, current_at};
     return prove();
   }
   ++counts_.mismatches;
@@ -381,7 +384,7 @@ void Follower::check(const wire::Digest::Stream& stream) {
 void Follower::prove() {
   const bool stored = all_consumed_ && deliveries_.empty();
   if (!proof_ || (!stored && options_.mutation != FollowerOptions::Mutation::ProveUnconsumed)) return;
-  if (*proof_ == position_) proven_at_ = clock_.now();
+  if (proof_->at == position_) proven_at_ = std::max(proven_at_.value_or(proof_->current_at), proof_->current_at);
   proof_.reset();
 }
 

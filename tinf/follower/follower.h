@@ -88,7 +88,8 @@ class Follower {
   const Fingerprint& fingerprint() const { return fingerprint_; }
   const wire::Position& position() const { return position_; }
 
-  // When the copy in the store was last proven equal to the provider's; nothing before the first proof.
+  // The last moment at which the copy in the store is known to have been equal to the provider's, and that one to have
+  // followed its API server; nothing before the first proof. Messages' time on the way is not known and not in it.
   std::optional<TimePoint> proven_at() const { return proven_at_; }
 
   struct Progress {
@@ -118,6 +119,7 @@ class Follower {
     wire::Position at;
     std::uint64_t total = 0;
     Fingerprint fingerprint;
+    TimePoint current_at{};  // As in Proof.
     std::vector<std::optional<std::vector<ObjectPtr>>> pages;
     std::uint32_t contiguous = 0;  // Pages from the start without a gap.
     std::uint32_t asked = 0;       // One past the last page asked for.
@@ -166,8 +168,14 @@ class Follower {
   std::size_t delivered_events_ = 0;
   bool all_consumed_ = true;
   std::optional<wire::Digest::Stream> claim_;  // The last digest, until it is met or overtaken.
+  TimePoint claimed_at_{};
   Duration digest_interval_ = std::chrono::seconds(30);
-  std::optional<wire::Position> proof_;  // Met, but not yet consumed up to here.
+  // A digest that was met, but whose objects the store may not have yet.
+  struct Proof {
+    wire::Position at;
+    TimePoint current_at;  // When the provider's own copy was last known to be current.
+  };
+  std::optional<Proof> proof_;
   std::optional<TimePoint> proven_at_;
   Counts counts_;
 };

@@ -275,6 +275,20 @@ TEST_F(FollowerTest, AProofCountsOnlyOnceTheStoreHasWhatItSpeaksOf) {
   EXPECT_EQ(follower->proven_at(), time.now());
 }
 
+TEST_F(FollowerTest, ASetThatTheProviderItselfCannotVouchForIsProvenOnlyAsOfWhenItCould) {
+  begin_with({object("a", 1)});
+  told();
+  const auto first = follower->proven_at();
+  time.run_for(5min);
+  auto stale = wire::Digest::Stream{follower->id(), {"e1", 10}, fingerprint_of({object("a", 1)}), "1"};
+  stale.behind_seconds = 400;
+  follower->receive(stale, 30s);
+  EXPECT_EQ(follower->proven_at(), first);
+  stale.behind_seconds = 60;
+  follower->receive(stale, 30s);
+  EXPECT_EQ(follower->proven_at(), time.now() - 60s);
+}
+
 TEST_F(FollowerTest, AnInexactPositionProvesNothing) {
   begin_with({object("a", 1)});
   told();

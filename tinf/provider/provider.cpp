@@ -43,14 +43,17 @@ Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions optio
       log_(runtime.log.with("provider")),
       core_(options_, runtime.random),
       sender_(options_.cluster, options_.instance),
-      refused_(runtime.metrics.counter("tinf_messages_refused_total", "Messages from the broker that were not what they must be.")),
+      refused_(runtime.metrics.counter("tinf_messages_refused_total",
+                                       "Messages from the broker that were not what they must be.")),
       scopes_(runtime.metrics.gauge("tinf_provider_scopes", "Scopes that informers follow.")),
-      subscriptions_(runtime.metrics.gauge("tinf_provider_subscriptions", "Informers, counted once for each scope that they follow.")),
+      subscriptions_(runtime.metrics.gauge("tinf_provider_subscriptions",
+                                           "Informers, counted once for each scope that they follow.")),
       objects_(runtime.metrics.gauge("tinf_provider_objects", "Objects in all scopes that informers follow.")),
       frames_(runtime.metrics.counter("tinf_provider_frames_total", "Frames of changes sent.")),
       pages_(runtime.metrics.counter("tinf_provider_pages_total", "Pages of snapshots sent.")),
       snapshots_(runtime.metrics.counter("tinf_provider_snapshots_total", "Copies that had to begin with a full set.")),
-      resumes_(runtime.metrics.counter("tinf_provider_resumes_total", "Copies that caught up at the price of the difference.")),
+      resumes_(runtime.metrics.counter("tinf_provider_resumes_total",
+                                       "Copies that caught up at the price of the difference.")),
       tasks_(runtime.executor) {}
 
 Provider::~Provider() = default;
@@ -65,8 +68,8 @@ Message Provider::last_will(const ProviderOptions& options) {
   Random unused(0);
   const ProviderCore core(options, unused);
   wire::Sender sender(options.cluster, options.instance);
-  return wire::to_messages(wire::encode(core.presence(wire::Presence::State::Lost)), options.topics.presence(options.cluster), sender,
-                           64 << 10, true)
+  return wire::to_messages(wire::encode(core.presence(wire::Presence::State::Lost)),
+                           options.topics.presence(options.cluster), sender, 64 << 10, true)
       .front();
 }
 
@@ -112,7 +115,8 @@ Task<void> Provider::receive_loop(std::optional<Error>& failure) {
       work_.notify();
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
       connected_ = false;
-      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized || gone->reason.code == Code::Invalid) {
+      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized ||
+          gone->reason.code == Code::Invalid) {
         failure = std::move(gone->reason);
       }
     } else {
@@ -136,11 +140,13 @@ std::optional<Error> Provider::on_message(const Message& message) {
     return std::nullopt;
   }
   const auto* other = std::get_if<wire::Presence>(&(*decoded)->body);
-  const bool alive = other != nullptr && other->state == wire::Presence::State::Present && other->cluster == options_.cluster;
+  const bool alive =
+      other != nullptr && other->state == wire::Presence::State::Present && other->cluster == options_.cluster;
   // Of two that claim a name the younger stays, as the broker itself does with client ids.
   if (alive && std::tie(other->started, other->instance) > std::tie(options_.started, options_.instance)) {
-    return Error(Code::Conflict, "cluster " + options_.cluster + " is provided by another process, on " + other->host + " (instance " +
-                                     other->instance + "): stop one of the two, or give it another --cluster and --client-id");
+    return Error(Code::Conflict, "cluster " + options_.cluster + " is provided by another process, on " + other->host +
+                                     " (instance " + other->instance +
+                                     "): stop one of the two, or give it another --cluster and --client-id");
   }
   // The last will of a process before us, or of ourselves before a reconnect, came late: say that we are here.
   if (other != nullptr && other->state == wire::Presence::State::Lost && offering_) {
@@ -174,11 +180,11 @@ void Provider::match_sources() {
 }
 
 Task<void> Provider::run_source(Scope scope, Sink& sink, std::string id) {
-  std::function<void(Error)> failed = [this, id](Error why) {
-    core_.refuse(id, std::move(why));
+  SourceReport report = [this, id](Result<void> state) {
+    core_.report(runtime_.clock.now(), id, std::move(state));
     work_.notify();
   };
-  co_await reflect_(std::move(scope), sink, std::move(failed));
+  co_await reflect_(std::move(scope), sink, std::move(report));
 }
 
 Task<void> Provider::send_loop() {
@@ -189,7 +195,8 @@ Task<void> Provider::send_loop() {
       co_await work_.wait();
       continue;
     }
-    for (Message& message : wire::to_messages(outgoing->encoded, outgoing->topic, sender_, maximum_message_, outgoing->retain)) {
+    for (Message& message :
+         wire::to_messages(outgoing->encoded, outgoing->topic, sender_, maximum_message_, outgoing->retain)) {
       auto published = co_await transport_.publish(std::move(message));
       if (published) continue;
       // As if it were lost on the way: informers notice and ask.
@@ -226,7 +233,8 @@ void Provider::refuse(const Message& message, const Error& why) {
   const TimePoint now = runtime_.clock.now();
   if (refusal_logged_ != TimePoint() && now - refusal_logged_ < 10s) return;  // An enemy must not fill the disk.
   refusal_logged_ = now;
-  log_.warning("refused: " + why.message, {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
+  log_.warning("refused: " + why.message,
+               {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
   refusals_unlogged_ = 0;
 }
 

@@ -16,9 +16,11 @@
 
 namespace tinf {
 
-// Keeps `sink` equal to `scope` at the source until it is cancelled; calls `failed` with each error that keeps it from
-// that. Usually a Reflector over the cluster's API server.
-using Reflect = std::function<Task<void>(Scope scope, StoreWriter& sink, std::function<void(Error)> failed)>;
+// Keeps `sink` equal to `scope` at the source until it is cancelled. Calls `report` without an error when the sink has
+// become current and each change reaches it, and with the error that keeps it from that as soon as there is one.
+// Usually a Reflector over the cluster's API server.
+using SourceReport = std::function<void(Result<void>)>;
+using Reflect = std::function<Task<void>(Scope scope, StoreWriter& sink, SourceReport report)>;
 
 // Confined to one strand.
 class Provider {

@@ -73,8 +73,12 @@ void ProviderCore::receive(TimePoint now, const wire::Body& body) {
   if (const auto* fetch = std::get_if<wire::Fetch>(&body)) return on(now, *fetch);
   if (std::holds_alternative<wire::Hello>(body)) presence_due_ = true;
   if (const auto* ranges = std::get_if<wire::Ranges>(&body); ranges && wire::check_client_id(ranges->client)) {
-    notice(ranges->client, wire::Notice{wire::Notice::Kind::Refused, ranges->scope, {}, Code::Invalid,
-                                        "this provider does not reconcile by ranges: ask with a watch", 0});
+    notice(ranges->client, wire::Notice{wire::Notice::Kind::Refused,
+                                        ranges->scope,
+                                        {},
+                                        Code::Invalid,
+                                        "this provider does not reconcile by ranges: ask with a watch",
+                                        0});
   }
 }
 
@@ -90,17 +94,20 @@ void ProviderCore::on(TimePoint now, const wire::Watch& watch) {
     notice(watch.client, wire::Notice{wire::Notice::Kind::Refused, id, {}, code, std::move(why), watch.request});
   };
   if (offered(watch.scope.resource) == nullptr) {
-    return refuse_with(Code::NotFound, "cluster " + options_.cluster + " does not offer " + watch.scope.resource.group_resource() +
-                                           " in version " + watch.scope.resource.version +
-                                           ": its provider's account may not list it, or --allow and --offer leave it out");
+    return refuse_with(Code::NotFound,
+                       "cluster " + options_.cluster + " does not offer " + watch.scope.resource.group_resource() +
+                           " in version " + watch.scope.resource.version +
+                           ": its provider's account may not list it, or --allow and --offer leave it out");
   }
   auto stream = streams_.find(id);
   if (stream == streams_.end()) {
     if (streams_.size() >= options_.maximum_scopes || counts().subscriptions >= options_.maximum_subscriptions) {
-      return refuse_with(Code::TooManyRequests, "cluster " + options_.cluster + " follows as many scopes as it may already");
+      return refuse_with(Code::TooManyRequests,
+                         "cluster " + options_.cluster + " follows as many scopes as it may already");
     }
     if (streams_.empty()) digest_due_ = full_digest_due_ = now + options_.digest_interval;
-    stream = streams_.emplace(id, std::make_unique<ScopeStream>(watch.scope, random_id(random_), options_.stream)).first;
+    stream =
+        streams_.emplace(id, std::make_unique<ScopeStream>(watch.scope, random_id(random_), options_.stream)).first;
     outboxes_.emplace(id, Outbox());
   }
   Outbox& outbox = outboxes_.at(id);
@@ -113,7 +120,8 @@ void ProviderCore::on(TimePoint now, const wire::Watch& watch) {
   serve(now, *stream->second, outbox, watch.client, watch.have);
 }
 
-void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, const std::string& client, const wire::Position& have) {
+void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, const std::string& client,
+                         const wire::Position& have) {
   Subscription& subscription = outbox.subscriptions.at(client);
   subscription.resumes_after.reset();
   subscription.pages.clear();
@@ -121,16 +129,23 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
   if (!stream.ready()) {
     if (outbox.refusal) {
       ++counts_.refusals;
-      return notice(client, wire::Notice{wire::Notice::Kind::Refused, stream.id(), {}, outbox.refusal->code, outbox.refusal->message,
+      return notice(client, wire::Notice{wire::Notice::Kind::Refused,
+                                         stream.id(),
+                                         {},
+                                         outbox.refusal->code,
+                                         outbox.refusal->message,
                                          subscription.request});
     }
-    return notice(client, wire::Notice{wire::Notice::Kind::NotReady, stream.id(), {}, Code::Unavailable, "", subscription.request});
+    return notice(
+        client,
+        wire::Notice{wire::Notice::Kind::NotReady, stream.id(), {}, Code::Unavailable, "", subscription.request});
   }
   if (stream.can_resume(have)) {
     ++counts_.resumes;
     subscription.snapshot = nullptr;
     if (have.sequence < stream.position().sequence) subscription.resumes_after = have.sequence;
-    return notice(client, wire::Notice{wire::Notice::Kind::Resumed, stream.id(), stream.position(), Code::Internal, "", subscription.request});
+    return notice(client, wire::Notice{wire::Notice::Kind::Resumed, stream.id(), stream.position(), Code::Internal, "",
+                                       subscription.request});
   }
   // A snapshot from which frames still lead on serves again: who asks twice has lost its beginning.
   if (!subscription.snapshot || !stream.can_resume(subscription.snapshot->at)) {
@@ -169,13 +184,16 @@ void ProviderCore::on(TimePoint now, const wire::Fetch& fetch) {
   const auto outbox = outboxes_.find(fetch.scope);
   if (outbox == outboxes_.end() || outbox->second.subscriptions.count(fetch.client) == 0) {
     if (wire::check_client_id(fetch.client)) {
-      notice(fetch.client, wire::Notice{wire::Notice::Kind::Unknown, fetch.scope.substr(0, 64), {}, Code::Expired, "", 0});
+      notice(fetch.client,
+             wire::Notice{wire::Notice::Kind::Unknown, fetch.scope.substr(0, 64), {}, Code::Expired, "", 0});
     }
     return;
   }
   Subscription& subscription = outbox->second.subscriptions.at(fetch.client);
   if (!subscription.snapshot || subscription.snapshot->id != fetch.snapshot) {
-    return notice(fetch.client, wire::Notice{wire::Notice::Kind::Unknown, fetch.scope, {}, Code::Expired, "that snapshot is gone", 0});
+    return notice(
+        fetch.client,
+        wire::Notice{wire::Notice::Kind::Unknown, fetch.scope, {}, Code::Expired, "that snapshot is gone", 0});
   }
   subscription.snapshot_end = now + options_.snapshot_kept;
   subscription.lease_end = now + subscription.lease;
@@ -208,9 +226,29 @@ void ProviderCore::apply(TimePoint now, const std::string& id, const EventBatch&
   digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
 }
 
+std::uint32_t ProviderCore::Outbox::behind_seconds(TimePoint now) const {
+  if (!behind_since) return 0;
+  return static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(now - *behind_since).count()) + 1;
+}
+
+void ProviderCore::report(TimePoint now, const std::string& id, Result<void> state) {
+  const auto found = outboxes_.find(id);
+  if (found == outboxes_.end()) return;
+  std::optional<TimePoint>& behind_since = found->second.behind_since;
+  if (state) {
+    behind_since.reset();
+    return;
+  }
+  if (!behind_since) behind_since = now;
+  // What may pass by itself is not refused: informers are told "not ready" and wait.
+  const Code code = state.error().code;
+  const bool lasting =
+      code == Code::Forbidden || code == Code::NotFound || code == Code::Unauthorized || code == Code::Invalid;
+  if (lasting) refuse(id, std::move(state.error()));
+}
+
 void ProviderCore::refuse(const std::string& id, Error why) {
-  const auto found = streams_.find(id);
-  if (found == streams_.end() || found->second->ready()) return;  // A set once had is served on: its age shows in the digests.
+  if (streams_.at(id)->ready()) return;  // A set once had is served on; the digests say how old it is.
   Outbox& outbox = outboxes_.at(id);
   for (const auto& [client, subscription] : outbox.subscriptions) {
     if (!subscription.waits_for_first_set || control_.size() >= kControlMessages) continue;
@@ -232,7 +270,8 @@ void ProviderCore::tick(TimePoint now) {
   for (auto& [id, outbox] : outboxes_) {
     for (auto it = outbox.subscriptions.begin(); it != outbox.subscriptions.end();) {
       Subscription& subscription = it->second;
-      if (subscription.snapshot && subscription.snapshot_end <= now && subscription.pages.empty()) subscription.snapshot = nullptr;
+      if (subscription.snapshot && subscription.snapshot_end <= now && subscription.pages.empty())
+        subscription.snapshot = nullptr;
       it = subscription.lease_end <= now ? outbox.subscriptions.erase(it) : std::next(it);
     }
     if (outbox.subscriptions.empty()) unwanted.push_back(id);
@@ -247,7 +286,8 @@ TimePoint ProviderCore::next_deadline() const {
 std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
   if (presence_due_) {
     presence_due_ = false;
-    return Outgoing{options_.topics.presence(options_.cluster), wire::encode(presence(wire::Presence::State::Present)), true};
+    return Outgoing{options_.topics.presence(options_.cluster), wire::encode(presence(wire::Presence::State::Present)),
+                    true};
   }
   if (!control_.empty()) {
     Outgoing message = std::move(control_.front());
@@ -307,7 +347,9 @@ std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& st
       subscription.pages.erase(subscription.pages.begin());
       subscription.snapshot_end = now + options_.snapshot_kept;
       ++counts_.pages;
-      return Outgoing{options_.topics.reply(options_.cluster, client), subscription.snapshot->page(stream.id(), page, subscription.request), false};
+      return Outgoing{options_.topics.reply(options_.cluster, client),
+                      subscription.snapshot->page(stream.id(), page, subscription.request, outbox.behind_seconds(now)),
+                      false};
     }
   }
   return std::nullopt;
@@ -319,17 +361,19 @@ std::optional<Outgoing> ProviderCore::next_digest(TimePoint now) {
     // Asked last, when every stream has sent its live frames: each digest names a position that its frames lead to.
     const bool all = full_digest_due_ <= now;
     for (const auto& [id, stream] : streams_) {
-      std::uint64_t& told = outboxes_.at(id).digest_sequence;
-      if (!stream->ready() || (!all && told == stream->position().sequence)) continue;
-      told = stream->position().sequence;
-      digest_rest_.push_back(wire::Digest::Stream{id, stream->position(), stream->fingerprint(), stream->resource_version()});
+      Outbox& outbox = outboxes_.at(id);
+      if (!stream->ready() || (!all && outbox.digest_sequence == stream->position().sequence)) continue;
+      outbox.digest_sequence = stream->position().sequence;
+      digest_rest_.push_back(wire::Digest::Stream{id, stream->position(), stream->fingerprint(),
+                                                  stream->resource_version(), outbox.behind_seconds(now)});
     }
     if (all) full_digest_due_ = now + options_.digest_interval;
     digest_due_ = full_digest_due_;
     if (digest_rest_.empty()) return std::nullopt;
   }
   wire::Digest digest;
-  digest.interval_seconds = static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.digest_interval).count());
+  digest.interval_seconds =
+      static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.digest_interval).count());
   while (!digest_rest_.empty() && digest.streams.size() < kDigestStreams) {
     digest.streams.push_back(std::move(digest_rest_.front()));
     digest_rest_.pop_front();

@@ -66,8 +66,10 @@ class ProviderCore {
   // What came from a stream's source. A stream that has closed meanwhile ignores it.
   void replace(TimePoint now, const std::string& stream, Snapshot all);
   void apply(TimePoint now, const std::string& stream, const EventBatch& changes);
-  // The source cannot be had: told to all who wait for their first set, and to those who ask later.
-  void refuse(const std::string& stream, Error why);
+  // The source is current, or what keeps it from that. Digests say since when it is not, so that nobody takes an old
+  // set for a proven one. An error that does not pass by itself is told to all who wait for their first set, now and
+  // later.
+  void report(TimePoint now, const std::string& stream, Result<void> state);
 
   // Lets time pass. Call at next_deadline() at the latest.
   void tick(TimePoint now);
@@ -101,11 +103,14 @@ class ProviderCore {
 
   // What a stream has to send besides its truth.
   struct Outbox {
-    std::uint64_t sent = 0;  // Live frames have gone out up to here.
+    std::uint64_t sent = 0;                             // Live frames have gone out up to here.
     std::map<std::string, Subscription> subscriptions;  // By client id.
     std::optional<Error> refusal;
-    std::uint64_t digest_sequence = 0;  // Of the last digest that named this stream.
+    std::optional<TimePoint> behind_since;  // The source has not been current from here on.
+    std::uint64_t digest_sequence = 0;      // Of the last digest that named this stream.
     bool frame_had_its_turn = false;
+
+    std::uint32_t behind_seconds(TimePoint now) const;
   };
 
   void on(TimePoint now, const wire::Watch& watch);
@@ -119,6 +124,7 @@ class ProviderCore {
   std::optional<Outgoing> next_answer(TimePoint now, ScopeStream& stream, Outbox& outbox);
   std::optional<Outgoing> next_digest(TimePoint now);
   const ResourceInfo* offered(const Resource& resource) const;
+  void refuse(const std::string& stream, Error why);
 
   // Constant after construction.
   const ProviderOptions options_;

@@ -186,7 +186,7 @@ TEST_F(ProviderCoreTest, AResourceThatIsNotOfferedIsRefusedByName) {
 TEST_F(ProviderCoreTest, ASourceThatCannotBeHadIsToldToWhoWaitsAndToWhoAsksLater) {
   core.receive(now, watch());
   said();
-  core.refuse(id, Error(Code::Forbidden, "may not list configmaps"));
+  core.report(now, id, Error(Code::Forbidden, "may not list configmaps"));
   EXPECT_EQ(said_of<wire::Notice>().at(0).code, Code::Forbidden);
   core.receive(now, watch("late"));
   EXPECT_EQ(said_of<wire::Notice>().at(0).message, "may not list configmaps");
@@ -196,9 +196,31 @@ TEST_F(ProviderCoreTest, ASourceThatIsLostLaterDoesNotTakeTheSetAway) {
   core.receive(now, watch());
   give({object("a", 1)});
   said();
-  core.refuse(id, Error(Code::Unavailable, "away"));
+  core.report(now, id, Error(Code::Forbidden, "no more"));
   core.receive(now, watch("late"));
   EXPECT_EQ(said_of<wire::Page>().size(), 1u);
+}
+
+TEST_F(ProviderCoreTest, ASourceThatIsAwayForAMomentIsNoRefusal) {
+  core.receive(now, watch());
+  said();
+  core.report(now, id, Error(Code::Unavailable, "away"));
+  EXPECT_THAT(said(), IsEmpty());
+}
+
+TEST_F(ProviderCoreTest, DigestsAndPagesSayHowLongTheSetHasNotBeenCurrent) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  pass(2s);
+  said();
+  core.report(now, id, Error(Code::Unavailable, "away"));
+  pass(30s);
+  EXPECT_EQ(said_of<wire::Digest>().at(0).streams.at(0).behind_seconds, 31u);  // Rounded up: never less than it is.
+  core.receive(now, watch("late"));
+  EXPECT_EQ(said_of<wire::Page>().at(0).behind_seconds, 31u);
+  core.report(now, id, Result<void>());
+  pass(30s);
+  EXPECT_EQ(said_of<wire::Digest>().at(0).streams.at(0).behind_seconds, 0u);
 }
 
 TEST_F(ProviderCoreTest, ALeaseThatIsNotRenewedEndsAndTheStreamWithTheLastOne) {

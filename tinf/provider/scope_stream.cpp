@@ -5,13 +5,14 @@
 
 namespace tinf {
 
-wire::Encoded PagedSnapshot::page(const std::string& scope, std::uint32_t number, std::uint64_t request) const {
+wire::Encoded PagedSnapshot::page(const std::string& scope, std::uint32_t number, std::uint64_t request,
+                                  std::uint32_t behind_seconds) const {
   const std::size_t from = page_starts[number];
   const bool last = number + 1 == page_starts.size();
   const std::size_t to = last ? objects.size() : page_starts[number + 1];
   wire::EventsWriter writer(0);
   for (std::size_t i = from; i < to; ++i) writer.put(*objects[i]);
-  wire::Page head{scope, id, at, number, last, objects.size(), fingerprint, request, {}};
+  wire::Page head{scope, id, at, number, last, objects.size(), fingerprint, request, behind_seconds, {}};
   return std::move(writer).finish_page(head);
 }
 
@@ -108,7 +109,8 @@ std::deque<std::pair<std::uint64_t, ScopeStream::Entries::iterator>>::const_iter
 
 Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::frame_after(std::uint64_t from) const {
   if (from >= sequence_) return std::optional<FrameAfter>();
-  if (from < floor_) return Error(Code::Expired, "the history of scope " + id_ + " begins after " + std::to_string(floor_));
+  if (from < floor_)
+    return Error(Code::Expired, "the history of scope " + id_ + " begins after " + std::to_string(floor_));
   wire::EventsWriter writer(options_.frame_bytes);
   wire::Frame head;
   head.scope = id_;

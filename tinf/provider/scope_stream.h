@@ -25,11 +25,13 @@ struct PagedSnapshot {
   std::vector<ObjectPtr> objects;
   std::vector<std::size_t> page_starts;  // Index of each page's first object; one page at least.
 
-  wire::Encoded page(const std::string& scope, std::uint32_t number, std::uint64_t request) const;
+  wire::Encoded page(const std::string& scope, std::uint32_t number, std::uint64_t request,
+                     std::uint32_t behind_seconds = 0) const;
 };
 
 struct ScopeStreamOptions {
-  std::size_t frame_bytes = 256 << 10;  // Objects' bytes in one frame or page, before compression: 30 to 60 KiB after it, where brokers are fastest.
+  std::size_t frame_bytes = 256 << 10;  // Objects' bytes in one frame or page, before compression: 30 to 60 KiB after
+                                        // it, where brokers are fastest.
   std::size_t log_entries = 16384;      // Changes remembered at least; twice the number of objects if that is more.
 };
 
@@ -96,7 +98,8 @@ class ScopeStream {
   Fingerprint fingerprint_;
   std::string resource_version_;
   std::uint64_t sequence_ = 0;
-  // The last change of each key that changed since floor_, in order, among stale entries whose key has changed again since.
+  // The last change of each key that changed since floor_, in order, among stale entries whose key has changed again
+  // since.
   std::deque<std::pair<std::uint64_t, Entries::iterator>> log_;
   std::uint64_t floor_ = 0;  // Every change after this one is in the log.
   std::uint64_t snapshots_ = 0;

@@ -11,7 +11,8 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 ObjectPtr object(const std::string& name, int version) {
-  return *Object::parse(R"({"metadata":{"name":")" + name + R"(","uid":"u-)" + name + R"(","resourceVersion":")" + std::to_string(version) + "\"}}");
+  return *Object::parse(R"({"metadata":{"name":")" + name + R"(","uid":"u-)" + name + R"(","resourceVersion":")" +
+                        std::to_string(version) + "\"}}");
 }
 
 EventBatch changes(std::vector<WatchEvent> events) {
@@ -21,7 +22,9 @@ EventBatch changes(std::vector<WatchEvent> events) {
 struct ScopeStreamTest : ::testing::Test {
   std::optional<ScopeStream> held{std::in_place, Scope{{"", "v1", "configmaps"}, "", "", "", Projection::Full}, "e1"};
 
-  void start_with(ScopeStreamOptions options) { held.emplace(Scope{{"", "v1", "configmaps"}, "", "", "", Projection::Full}, "e1", options); }
+  void start_with(ScopeStreamOptions options) {
+    held.emplace(Scope{{"", "v1", "configmaps"}, "", "", "", Projection::Full}, "e1", options);
+  }
 
   wire::Frame frame_after(std::uint64_t from) {
     auto frame = held->frame_after(from);
@@ -62,7 +65,8 @@ TEST_F(ScopeStreamTest, ARelistEmitsOnlyTheDifferences) {
   held->replace(Snapshot{{object("a", 1), object("c", 7), object("d", 8)}, ResourceVersion("9")});
   EXPECT_THAT(names_after(0), ElementsAre("-b9", "+c7", "+d8"));
   const auto position = held->position();
-  for (int i = 0; i < 100; ++i) held->replace(Snapshot{{object("a", 1), object("c", 7), object("d", 8)}, ResourceVersion("9")});
+  for (int i = 0; i < 100; ++i)
+    held->replace(Snapshot{{object("a", 1), object("c", 7), object("d", 8)}, ResourceVersion("9")});
   EXPECT_EQ(held->position(), position);
 }
 
@@ -112,7 +116,8 @@ TEST_F(ScopeStreamTest, ResumesOnlyItsOwnLife) {
 
 TEST_F(ScopeStreamTest, ItsFingerprintIsThatOfItsObjects) {
   held->replace(Snapshot{{object("a", 1), object("b", 2)}, ResourceVersion("2")});
-  held->apply(changes({WatchEvent::modified(object("a", 3)), WatchEvent::deleted(object("b", 4)), WatchEvent::deleted(object("x", 4))}));
+  held->apply(changes({WatchEvent::modified(object("a", 3)), WatchEvent::deleted(object("b", 4)),
+                       WatchEvent::deleted(object("x", 4))}));
   Fingerprint expected;
   expected.add(EntryHash::of(*object("a", 3)));
   EXPECT_EQ(held->fingerprint(), expected);

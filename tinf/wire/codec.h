@@ -62,8 +62,8 @@ class EventsWriter {
 };
 
 // The transport messages for `encoded`, each with at most `maximum_bytes` in all: one, or numbered parts.
-std::vector<Message> to_messages(const Encoded& encoded, std::string_view topic, Sender& sender, std::size_t maximum_bytes,
-                                 bool retain = false);
+std::vector<Message> to_messages(const Encoded& encoded, std::string_view topic, Sender& sender,
+                                 std::size_t maximum_bytes, bool retain = false);
 
 struct Decoded {
   std::string source;  // As the sender calls itself: "<name>/<instance>".
@@ -72,7 +72,7 @@ struct Decoded {
 
 // What a hostile peer may make us hold or do.
 struct DecodeLimits {
-  std::size_t body_bytes = 64 << 20;   // After decompression and joining.
+  std::size_t body_bytes = 64 << 20;     // After decompression and joining.
   std::size_t waiting_bytes = 64 << 20;  // Of all messages whose parts are not all there.
   std::size_t waiting_messages = 64;
 };

@@ -25,12 +25,16 @@ struct FreeContext {
 
 Result<std::string> decompress(std::string_view bytes, std::size_t limit) {
   const auto size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
-  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN) return invalid("a compressed body that does not say its size");
-  if (size > limit) return invalid("a body that decompresses to " + std::to_string(size) + " bytes, above the limit of " + std::to_string(limit));
+  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN)
+    return invalid("a compressed body that does not say its size");
+  if (size > limit)
+    return invalid("a body that decompresses to " + std::to_string(size) + " bytes, above the limit of " +
+                   std::to_string(limit));
   thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
   std::string out(size, '\0');
   const std::size_t written = ZSTD_decompressDCtx(context.get(), out.data(), out.size(), bytes.data(), bytes.size());
-  if (ZSTD_isError(written)) return invalid(std::string("a body that does not decompress: ") + ZSTD_getErrorName(written));
+  if (ZSTD_isError(written))
+    return invalid(std::string("a body that does not decompress: ") + ZSTD_getErrorName(written));
   if (written != size) return invalid("a compressed body shorter than it says");
   return out;
 }
@@ -157,7 +161,8 @@ Body read_fetch(Reader& in) {
     boost::system::error_code first, second;
     if (pair == nullptr || pair->size() != 2) return in.fail("pages", "a list of pairs"), fetch;
     fetch.pages.emplace_back((*pair)[0].to_number<std::uint32_t>(first), (*pair)[1].to_number<std::uint32_t>(second));
-    if (first || second || fetch.pages.back().first >= fetch.pages.back().second) return in.fail("pages", "a list of pairs of numbers, rising"), fetch;
+    if (first || second || fetch.pages.back().first >= fetch.pages.back().second)
+      return in.fail("pages", "a list of pairs of numbers, rising"), fetch;
   }
   return fetch;
 }
@@ -190,7 +195,9 @@ Body read_digest(Reader& in) {
   for (const json::value& value : in.array("streams")) {
     if (!value.is_object()) return in.fail("streams", "a list of objects"), digest;
     Reader one(value.get_object());
-    digest.streams.push_back(Digest::Stream{one.text("scope"), one.position(), one.fingerprint("fingerprint"), one.text("resourceVersion", false)});
+    digest.streams.push_back(Digest::Stream{one.text("scope"), one.position(), one.fingerprint("fingerprint"),
+                                            one.text("resourceVersion", false),
+                                            one.number<std::uint32_t>("behind", false)});
     in.take_error(one);
   }
   return digest;
@@ -250,7 +257,8 @@ ReadBody reader_of(std::string_view kind) {
   if (kind == "presence") return read_presence;
   if (kind == "client") {
     return [](Reader& in) -> Body {
-      return ClientRecord{in.text("client"), in.text("instance"), in.text("host", false), in.number<std::int64_t>("started", false)};
+      return ClientRecord{in.text("client"), in.text("instance"), in.text("host", false),
+                          in.number<std::int64_t>("started", false)};
     };
   }
   if (kind == "ranges") return read_ranges;
@@ -260,7 +268,7 @@ ReadBody reader_of(std::string_view kind) {
 // The members of a frame or page, of which only the objects are large: read in one pass, objects as raw bytes.
 struct Bulk {
   std::string scope, snapshot, epoch, fingerprint;
-  std::uint64_t sequence = 0, after = 0, through = 0, count = 0, total = 0, page = 0, request = 0;
+  std::uint64_t sequence = 0, after = 0, through = 0, count = 0, total = 0, page = 0, request = 0, behind = 0;
   bool last = false, exact = false;
   std::vector<WatchEvent> events;
   std::vector<std::uint64_t> sequences;
@@ -281,12 +289,14 @@ Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
     if (std::move(entry).get(field)) return invalid("an event that is not an object");
     simdjson::ondemand::object body;
     if (field.key() == "at") {  // Stands before the change itself.
-      if (field.value().get_uint64().get(bulk.sequences.back())) return invalid("an event whose sequence is not a number");
+      if (field.value().get_uint64().get(bulk.sequences.back()))
+        return invalid("an event whose sequence is not a number");
       continue;
     }
     if (field.key() == "put") {
       std::string_view raw;
-      if (field.value().get_object().get(body) || body.raw_json().get(raw)) return invalid("a put that is not an object");
+      if (field.value().get_object().get(body) || body.raw_json().get(raw))
+        return invalid("a put that is not an object");
       ParseOptions as_it_is;
       as_it_is.keep_managed_fields = true;  // The provider has decided; bytes stay equal on both sides.
       auto object = Object::parse(raw, as_it_is);
@@ -308,7 +318,8 @@ Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
         if (to != nullptr && read_text(part.value(), *to)) return invalid("a delete whose names are not strings");
       }
       if (name.empty()) return invalid("a delete without a name");
-      out.push_back(WatchEvent::deleted(ObjectKey{std::move(namespace_name), std::move(name)}, std::move(uid), std::move(resource_version)));
+      out.push_back(WatchEvent::deleted(ObjectKey{std::move(namespace_name), std::move(name)}, std::move(uid),
+                                        std::move(resource_version)));
       return {};
     }
   }
@@ -322,7 +333,8 @@ Result<Bulk> read_bulk(std::string_view text) {
   padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
   simdjson::ondemand::document document;
   simdjson::ondemand::object root;
-  if (parser.iterate(padded.data(), padded.size(), padded.capacity()).get(document) || document.get_object().get(root)) {
+  if (parser.iterate(padded.data(), padded.size(), padded.capacity()).get(document) ||
+      document.get_object().get(root)) {
     return invalid("a body that is not a JSON object");
   }
   Bulk bulk;
@@ -353,6 +365,8 @@ Result<Bulk> read_bulk(std::string_view text) {
       error = field.value().get_uint64().get(bulk.total);
     } else if (key == "request") {
       error = field.value().get_uint64().get(bulk.request);
+    } else if (key == "behind") {
+      error = field.value().get_uint64().get(bulk.behind);
     } else if (key == "page") {
       error = field.value().get_uint64().get(bulk.page);
     } else if (key == "last") {
@@ -373,7 +387,8 @@ Result<Bulk> read_bulk(std::string_view text) {
   }
   if (bulk.scope.empty() || bulk.epoch.empty()) return invalid("a body without scope or epoch");
   if (bulk.events.size() != bulk.count) {
-    return invalid("a body that announces " + std::to_string(bulk.count) + " events and holds " + std::to_string(bulk.events.size()));
+    return invalid("a body that announces " + std::to_string(bulk.count) + " events and holds " +
+                   std::to_string(bulk.events.size()));
   }
   return bulk;
 }
@@ -383,12 +398,13 @@ Result<Body> read_frame(std::string_view text) {
   if (!bulk) return bulk.error();
   std::uint64_t previous = bulk->after;
   for (const std::uint64_t sequence : bulk->sequences) {
-    if (sequence <= previous || sequence > bulk->through) return invalid("a frame whose sequences do not rise from after to through");
+    if (sequence <= previous || sequence > bulk->through)
+      return invalid("a frame whose sequences do not rise from after to through");
     previous = sequence;
   }
   if (bulk->through <= bulk->after) return invalid("a frame that brings nothing forward");
-  return Body(Frame{std::move(bulk->scope), std::move(bulk->epoch), bulk->after, bulk->through, bulk->exact, std::move(bulk->events),
-                    std::move(bulk->sequences)});
+  return Body(Frame{std::move(bulk->scope), std::move(bulk->epoch), bulk->after, bulk->through, bulk->exact,
+                    std::move(bulk->events), std::move(bulk->sequences)});
 }
 
 Result<Body> read_page(std::string_view text) {
@@ -396,9 +412,19 @@ Result<Body> read_page(std::string_view text) {
   if (!bulk) return bulk.error();
   auto fingerprint = Fingerprint::from_string(bulk->fingerprint);
   if (!fingerprint) return fingerprint.error();
-  if (bulk->snapshot.empty() || bulk->page > std::numeric_limits<std::uint32_t>::max() / 2) return invalid("a page without a snapshot or with a wild number");
-  Page page{std::move(bulk->scope), std::move(bulk->snapshot), Position{std::move(bulk->epoch), bulk->sequence},
-            static_cast<std::uint32_t>(bulk->page), bulk->last, bulk->total, *fingerprint, bulk->request, {}};
+  if (bulk->snapshot.empty() || bulk->page > std::numeric_limits<std::uint32_t>::max() / 2)
+    return invalid("a page without a snapshot or with a wild number");
+  Page page{
+      std::move(bulk->scope),
+      std::move(bulk->snapshot),
+      Position{std::move(bulk->epoch), bulk->sequence},
+      static_cast<std::uint32_t>(bulk->page),
+      bulk->last,
+      bulk->total,
+      *fingerprint,
+      bulk->request,
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(bulk->behind, std::numeric_limits<std::uint32_t>::max())),
+      {}};
   page.objects.reserve(bulk->events.size());
   for (WatchEvent& event : bulk->events) {
     if (event.object == nullptr) return invalid("a page that holds a delete");
@@ -410,14 +436,17 @@ Result<Body> read_page(std::string_view text) {
 // "tinf.v1.frame" → "frame"; an error that tells another version from another protocol.
 Result<std::string_view> kind_of(std::string_view type) {
   constexpr std::string_view kPrefix = "tinf.v";
-  if (type.substr(0, kPrefix.size()) != kPrefix) return invalid("a message of the alien type \"" + std::string(type.substr(0, 64)) + "\"");
+  if (type.substr(0, kPrefix.size()) != kPrefix)
+    return invalid("a message of the alien type \"" + std::string(type.substr(0, 64)) + "\"");
   int version = 0;
   const char* const end = type.data() + type.size();
   const auto [dot, error] = std::from_chars(type.data() + kPrefix.size(), end, version);
-  if (error != std::errc() || dot == end || *dot != '.') return invalid("a message of the alien type \"" + std::string(type.substr(0, 64)) + "\"");
+  if (error != std::errc() || dot == end || *dot != '.')
+    return invalid("a message of the alien type \"" + std::string(type.substr(0, 64)) + "\"");
   if (version != kVersion) {
-    return Error(Code::Conflict, "the peer speaks version " + std::to_string(version) + " of the protocol and this program only version " +
-                                     std::to_string(kVersion) + ": upgrade the older of the two");
+    return Error(Code::Conflict, "the peer speaks version " + std::to_string(version) +
+                                     " of the protocol and this program only version " + std::to_string(kVersion) +
+                                     ": upgrade the older of the two");
   }
   return std::string_view(dot + 1, static_cast<std::size_t>(end - dot - 1));
 }
@@ -443,7 +472,8 @@ Result<Body> decode_body(std::string_view kind, std::string_view text) {
 Result<std::optional<Decoded>> Decoder::decode(const Message& message) {
   const std::string* const type = message.attribute("type");
   const std::string* const source = message.attribute("source");
-  if (type == nullptr || source == nullptr || source->size() > 512) return invalid("a message without the CloudEvents attributes type and source");
+  if (type == nullptr || source == nullptr || source->size() > 512)
+    return invalid("a message without the CloudEvents attributes type and source");
   const auto kind = kind_of(*type);
   if (!kind) return kind.error();
 
@@ -476,7 +506,8 @@ Result<std::optional<std::string>> Decoder::join(const Message& message, std::st
   const auto [slash, first] = std::from_chars(part.data(), end, number);
   if (first != std::errc() || slash == end || *slash != '/') return invalid("a part without a number");
   const auto [stop, second] = std::from_chars(slash + 1, end, of);
-  if (second != std::errc() || stop != end || number == 0 || number > of || of < 2 || of > 65536) return invalid("a part with the number \"" + std::string(part.substr(0, 32)) + "\"");
+  if (second != std::errc() || stop != end || number == 0 || number > of || of < 2 || of > 65536)
+    return invalid("a part with the number \"" + std::string(part.substr(0, 32)) + "\"");
   const std::string* const id = message.attribute("id");
   if (id == nullptr || id->size() > 128) return invalid("a part without an id");
 
@@ -503,7 +534,9 @@ Result<std::optional<std::string>> Decoder::join(const Message& message, std::st
     return invalid("parts that join to more than " + std::to_string(limits_.body_bytes) + " bytes");
   }
   if (--joining.missing > 0) {
-    while (joining_.size() > 1 && (waiting_bytes_ > limits_.waiting_bytes || joining_.size() > limits_.waiting_messages)) forget_oldest();
+    while (joining_.size() > 1 &&
+           (waiting_bytes_ > limits_.waiting_bytes || joining_.size() > limits_.waiting_messages))
+      forget_oldest();
     return std::optional<std::string>();
   }
   std::string whole;

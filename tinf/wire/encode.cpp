@@ -33,7 +33,8 @@ Encoded pack(std::string type, std::string body) {
 }
 
 json::object scope_to_json(const Scope& scope) {
-  json::object out{{"group", scope.resource.group}, {"version", scope.resource.version}, {"resource", scope.resource.name}};
+  json::object out{
+      {"group", scope.resource.group}, {"version", scope.resource.version}, {"resource", scope.resource.name}};
   if (!scope.namespace_name.empty()) out["namespace"] = scope.namespace_name;
   if (!scope.label_selector.empty()) out["labelSelector"] = scope.label_selector;
   if (!scope.field_selector.empty()) out["fieldSelector"] = scope.field_selector;
@@ -52,7 +53,11 @@ json::array strings(const std::vector<std::string>& values) {
 }
 
 std::pair<std::string, json::object> to_json(const Watch& watch) {
-  json::object out{{"client", watch.client}, {"scope", scope_to_json(watch.scope)}, {"lease", watch.lease_seconds}, {"window", watch.window}, {"request", watch.request}};
+  json::object out{{"client", watch.client},
+                   {"scope", scope_to_json(watch.scope)},
+                   {"lease", watch.lease_seconds},
+                   {"window", watch.window},
+                   {"request", watch.request}};
   put_position(out, watch.have);
   if (watch.inventory) out["inventory"] = watch.inventory->to_string();
   return {"watch", std::move(out)};
@@ -69,7 +74,9 @@ std::pair<std::string, json::object> to_json(const Unwatch& unwatch) {
 std::pair<std::string, json::object> to_json(const Fetch& fetch) {
   json::array pages;
   for (const auto& [from, to] : fetch.pages) pages.push_back(json::array{from, to});
-  return {"fetch", {{"client", fetch.client}, {"scope", fetch.scope}, {"snapshot", fetch.snapshot}, {"pages", std::move(pages)}}};
+  return {
+      "fetch",
+      {{"client", fetch.client}, {"scope", fetch.scope}, {"snapshot", fetch.snapshot}, {"pages", std::move(pages)}}};
 }
 
 std::pair<std::string, json::object> to_json(const Hello& hello) {
@@ -78,7 +85,8 @@ std::pair<std::string, json::object> to_json(const Hello& hello) {
 
 std::pair<std::string, json::object> to_json(const Notice& notice) {
   static constexpr const char* kKinds[] = {"resumed", "notReady", "unknown", "refused"};
-  json::object out{{"scope", notice.scope}, {"notice", kKinds[static_cast<int>(notice.kind)]}, {"request", notice.request}};
+  json::object out{
+      {"scope", notice.scope}, {"notice", kKinds[static_cast<int>(notice.kind)]}, {"request", notice.request}};
   put_position(out, notice.at);
   if (notice.kind == Notice::Kind::Refused) out["reason"] = to_string(notice.code);
   if (!notice.message.empty()) out["message"] = notice.message;
@@ -88,8 +96,11 @@ std::pair<std::string, json::object> to_json(const Notice& notice) {
 std::pair<std::string, json::object> to_json(const Digest& digest) {
   json::array streams;
   for (const Digest::Stream& stream : digest.streams) {
-    json::object one{{"scope", stream.scope}, {"fingerprint", stream.fingerprint.to_string()}, {"resourceVersion", stream.resource_version}};
+    json::object one{{"scope", stream.scope},
+                     {"fingerprint", stream.fingerprint.to_string()},
+                     {"resourceVersion", stream.resource_version}};
     put_position(one, stream.at);
+    if (stream.behind_seconds > 0) one["behind"] = stream.behind_seconds;
     streams.push_back(std::move(one));
   }
   return {"digest", {{"interval", digest.interval_seconds}, {"streams", std::move(streams)}}};
@@ -122,7 +133,9 @@ std::pair<std::string, json::object> to_json(const Presence& presence) {
 }
 
 std::pair<std::string, json::object> to_json(const ClientRecord& record) {
-  return {"client", {{"client", record.client}, {"instance", record.instance}, {"host", record.host}, {"started", record.started}}};
+  return {
+      "client",
+      {{"client", record.client}, {"instance", record.instance}, {"host", record.host}, {"started", record.started}}};
 }
 
 std::pair<std::string, json::object> to_json(const Ranges& message) {
@@ -130,7 +143,8 @@ std::pair<std::string, json::object> to_json(const Ranges& message) {
   put_position(out, message.at);
   json::array ranges;
   for (const Ranges::Range& range : message.ranges) {
-    ranges.push_back(json::object{{"from", range.from}, {"to", range.to}, {"fingerprint", range.fingerprint.to_string()}});
+    ranges.push_back(
+        json::object{{"from", range.from}, {"to", range.to}, {"fingerprint", range.fingerprint.to_string()}});
   }
   out["ranges"] = std::move(ranges);
   return {"ranges", std::move(out)};
@@ -153,7 +167,8 @@ void EventsWriter::put(const Object& object, std::uint64_t sequence) {
   items_.append("\"put\":").append(object.raw()).append("}");
 }
 
-void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::string_view resource_version, std::uint64_t sequence) {
+void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::string_view resource_version,
+                          std::uint64_t sequence) {
   begin(sequence);
   items_.append("\"delete\":{");
   if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quoted(key.namespace_name)).append(",");
@@ -162,19 +177,23 @@ void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::strin
 }
 
 Encoded EventsWriter::finish_frame(const Frame& head) && {
-  std::string body = "{\"scope\":" + quoted(head.scope) + ",\"epoch\":" + quoted(head.epoch) + ",\"after\":" + std::to_string(head.after) +
-                     ",\"through\":" + std::to_string(head.through) + (head.exact ? ",\"exact\":true" : "") +
-                     ",\"count\":" + std::to_string(count_) + ",\"events\":[";
+  std::string body = "{\"scope\":" + quoted(head.scope) + ",\"epoch\":" + quoted(head.epoch) +
+                     ",\"after\":" + std::to_string(head.after) + ",\"through\":" + std::to_string(head.through) +
+                     (head.exact ? ",\"exact\":true" : "") + ",\"count\":" + std::to_string(count_) + ",\"events\":[";
   body.reserve(body.size() + items_.size() + 2);
   body.append(items_).append("]}");
   return pack("frame", std::move(body));
 }
 
 Encoded EventsWriter::finish_page(const Page& head) && {
-  std::string body = "{\"scope\":" + quoted(head.scope) + ",\"snapshot\":" + quoted(head.snapshot) + ",\"epoch\":" + quoted(head.at.epoch) +
-                     ",\"sequence\":" + std::to_string(head.at.sequence) + ",\"page\":" + std::to_string(head.number) +
-                     (head.last ? ",\"last\":true" : "") + ",\"total\":" + std::to_string(head.total) +
-                     ",\"fingerprint\":" + quoted(head.fingerprint.to_string()) + ",\"request\":" + std::to_string(head.request) + ",\"count\":" + std::to_string(count_) + ",\"events\":[";
+  std::string body = "{\"scope\":" + quoted(head.scope) + ",\"snapshot\":" + quoted(head.snapshot) +
+                     ",\"epoch\":" + quoted(head.at.epoch) + ",\"sequence\":" + std::to_string(head.at.sequence) +
+                     ",\"page\":" + std::to_string(head.number) + (head.last ? ",\"last\":true" : "") +
+                     ",\"total\":" + std::to_string(head.total) +
+                     ",\"fingerprint\":" + quoted(head.fingerprint.to_string()) +
+                     ",\"request\":" + std::to_string(head.request) +
+                     (head.behind_seconds > 0 ? ",\"behind\":" + std::to_string(head.behind_seconds) : "") +
+                     ",\"count\":" + std::to_string(count_) + ",\"events\":[";
   body.reserve(body.size() + items_.size() + 2);
   body.append(items_).append("]}");
   return pack("page", std::move(body));
@@ -207,12 +226,14 @@ Encoded encode(const Body& body) {
       body);
 }
 
-std::vector<Message> to_messages(const Encoded& encoded, std::string_view topic, Sender& sender, std::size_t maximum_bytes, bool retain) {
+std::vector<Message> to_messages(const Encoded& encoded, std::string_view topic, Sender& sender,
+                                 std::size_t maximum_bytes, bool retain) {
   Message head;
   head.topic = std::string(topic);
   head.content_type = "application/json";
   head.retain = retain;
-  head.attributes = {{"specversion", "1.0"}, {"id", sender.next_id()}, {"source", sender.source()}, {"type", encoded.type}};
+  head.attributes = {
+      {"specversion", "1.0"}, {"id", sender.next_id()}, {"source", sender.source()}, {"type", encoded.type}};
   if (encoded.compressed) head.attributes.emplace_back("encoding", "zstd");
 
   // What a message costs besides its body: MQTT's own fields, and room for the number of a part.

@@ -31,8 +31,9 @@ struct Watch {
   Position have;
   std::optional<Fingerprint> inventory;  // Of the copy kept, where there is one.
   std::uint32_t lease_seconds = 0;
-  std::uint32_t window = 0;   // Pages that may be under way at once.
-  std::uint64_t request = 0;  // Echoed by what answers, so that an answer to an earlier question is known for what it is.
+  std::uint32_t window = 0;  // Pages that may be under way at once.
+  std::uint64_t request =
+      0;  // Echoed by what answers, so that an answer to an earlier question is known for what it is.
 };
 
 // Informer to provider: I still follow these.
@@ -66,10 +67,10 @@ struct Hello {
 struct Frame {
   std::string scope;
   std::string epoch;
-  std::uint64_t after = 0;    // The frame continues a copy that stands here, or later.
-  std::uint64_t through = 0;  // And brings it here.
-  bool exact = true;          // The copy then equals the provider's at `through`; else a later frame makes it so.
-  std::vector<WatchEvent> events;        // A put is Modified here: what it is for the receiver, its store tells.
+  std::uint64_t after = 0;         // The frame continues a copy that stands here, or later.
+  std::uint64_t through = 0;       // And brings it here.
+  bool exact = true;               // The copy then equals the provider's at `through`; else a later frame makes it so.
+  std::vector<WatchEvent> events;  // A put is Modified here: what it is for the receiver, its store tells.
   std::vector<std::uint64_t> sequences;  // Of each event, rising, in (after, through].
 };
 
@@ -80,9 +81,10 @@ struct Page {
   Position at;
   std::uint32_t number = 0;
   bool last = false;
-  std::uint64_t total = 0;   // Objects in all pages.
-  Fingerprint fingerprint;   // Of all pages.
+  std::uint64_t total = 0;  // Objects in all pages.
+  Fingerprint fingerprint;  // Of all pages.
   std::uint64_t request = 0;
+  std::uint32_t behind_seconds = 0;  // As in a digest.
   std::vector<ObjectPtr> objects;
 };
 
@@ -108,7 +110,8 @@ struct Digest {
     std::string scope;
     Position at;
     Fingerprint fingerprint;
-    std::string resource_version;  // The API server's, for display.
+    std::string resource_version;      // The API server's, for display.
+    std::uint32_t behind_seconds = 0;  // How long the provider has been without an open watch; 0: it has one.
   };
   std::uint32_t interval_seconds = 0;  // When the next one comes at the latest.
   std::vector<Stream> streams;
@@ -123,8 +126,8 @@ struct Presence {
   std::string host;          // For people: where the process runs.
   std::int64_t started = 0;  // Unix milliseconds; of two that claim a name the younger stays.
   std::vector<int> versions{kVersion};
-  std::string cluster_uid;   // The uid of the namespace kube-system, if known.
-  std::string kubernetes;    // The API server's version.
+  std::string cluster_uid;  // The uid of the namespace kube-system, if known.
+  std::string kubernetes;   // The API server's version.
   std::vector<ResourceInfo> resources;
 };
 
@@ -150,6 +153,7 @@ struct Ranges {
   std::vector<Range> ranges;
 };
 
-using Body = std::variant<Watch, Renew, Unwatch, Fetch, Hello, Frame, Page, Notice, Digest, Presence, ClientRecord, Ranges>;
+using Body =
+    std::variant<Watch, Renew, Unwatch, Fetch, Hello, Frame, Page, Notice, Digest, Presence, ClientRecord, Ranges>;
 
 }  // namespace tinf::wire

@@ -22,8 +22,8 @@ Result<void> check_cluster_name(std::string_view name) {
 }
 
 Result<void> check_client_id(std::string_view id) {
-  const bool bad = std::any_of(id.begin(), id.end(),
-                               [](unsigned char c) { return c < 0x21 || c == 0x7f || c == '/' || c == '+' || c == '#'; });
+  const bool bad = std::any_of(
+      id.begin(), id.end(), [](unsigned char c) { return c < 0x21 || c == 0x7f || c == '/' || c == '+' || c == '#'; });
   if (id.empty() || id.size() > 128 || bad || id.front() == '_') {
     return Error(Code::Invalid, "client id \"" + std::string(id) +
                                     "\" cannot be a part of a topic: use 1 to 128 characters without spaces, '/', '+' "
@@ -33,7 +33,8 @@ Result<void> check_client_id(std::string_view id) {
 }
 
 Result<void> check_topic_base(std::string_view option, std::string_view base) {
-  const bool bad = std::any_of(base.begin(), base.end(), [](unsigned char c) { return c < 0x20 || c == '+' || c == '#'; });
+  const bool bad =
+      std::any_of(base.begin(), base.end(), [](unsigned char c) { return c < 0x20 || c == '+' || c == '#'; });
   if (base.empty() || bad || base.back() == '/' || base.front() == '$' || base.size() > 1024) {
     return Error(Code::Invalid, std::string(option) + " \"" + std::string(base) +
                                     "\" cannot be a topic base: give a topic without the wildcards '+' and '#', not "
@@ -43,7 +44,8 @@ Result<void> check_topic_base(std::string_view option, std::string_view base) {
 }
 
 std::optional<std::string_view> Topics::cluster_of(std::string_view topic) const {
-  if (topic.size() <= payload_.size() + 1 || topic.substr(0, payload_.size()) != payload_ || topic[payload_.size()] != '/') {
+  if (topic.size() <= payload_.size() + 1 || topic.substr(0, payload_.size()) != payload_ ||
+      topic[payload_.size()] != '/') {
     return std::nullopt;
   }
   topic.remove_prefix(payload_.size() + 1);

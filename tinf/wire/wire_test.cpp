@@ -36,7 +36,8 @@ Scope configmaps() {
   return Scope{{"", "v1", "configmaps"}, "default", "app=web", "", Projection::Metadata};
 }
 
-Result<std::optional<Decoded>> through_the_wire(const Encoded& encoded, Decoder& decoder, std::size_t maximum = 256 << 10) {
+Result<std::optional<Decoded>> through_the_wire(const Encoded& encoded, Decoder& decoder,
+                                                std::size_t maximum = 256 << 10) {
   Sender sender("cluster1", "i1");
   Result<std::optional<Decoded>> last = std::optional<Decoded>();
   for (const Message& message : to_messages(encoded, "/payload/cluster1/x", sender, maximum)) {
@@ -74,7 +75,8 @@ TEST(Wire, RequestsComeBackEqual) {
   EXPECT_EQ(read.request, 5u);
   EXPECT_EQ(round_trip(Renew{"hub", {"a", "b"}}).scopes, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(round_trip(Unwatch{"hub", {"a"}}).client, "hub");
-  EXPECT_EQ(round_trip(Fetch{"hub", "s", "n", {{0, 4}, {7, 8}}}).pages[1], (std::pair<std::uint32_t, std::uint32_t>{7, 8}));
+  EXPECT_EQ(round_trip(Fetch{"hub", "s", "n", {{0, 4}, {7, 8}}}).pages[1],
+            (std::pair<std::uint32_t, std::uint32_t>{7, 8}));
   EXPECT_EQ(round_trip(Hello{"hub"}).client, "hub");
   EXPECT_EQ(round_trip(ClientRecord{"hub", "i", "h", 12}).started, 12);
 }
@@ -84,12 +86,14 @@ TEST(Wire, AnswersComeBackEqual) {
   const Notice read = round_trip(notice);
   EXPECT_EQ(read.code, Code::Forbidden);
   EXPECT_EQ(read.message, notice.message);
-  Digest digest{30, {{"s", {"e", 9}, {1, 2, 3}, "812"}}};
+  Digest digest{30, {{"s", {"e", 9}, {1, 2, 3}, "812", 61}}};
   EXPECT_EQ(round_trip(digest).streams[0].fingerprint, digest.streams[0].fingerprint);
+  EXPECT_EQ(round_trip(digest).streams[0].behind_seconds, 61u);
   Presence presence;
   presence.cluster = "cluster1";
   presence.instance = "i";
-  presence.resources = {{{"apps", "v1", "deployments"}, "Deployment", "deployment", {"deploy"}, {"all"}, {"list", "watch"}, true, true}};
+  presence.resources = {
+      {{"apps", "v1", "deployments"}, "Deployment", "deployment", {"deploy"}, {"all"}, {"list", "watch"}, true, true}};
   const Presence seen = round_trip(presence);
   EXPECT_EQ(seen.state, Presence::State::Present);
   EXPECT_EQ(seen.resources[0].short_names, presence.resources[0].short_names);
@@ -98,7 +102,14 @@ TEST(Wire, AnswersComeBackEqual) {
 }
 
 TEST(Wire, ObjectsKeepEveryByte) {
-  Frame frame{"s", "e", 3, 9, false, {WatchEvent::modified(object("a", 5000)), WatchEvent::deleted({"default", "b"}, "u", "8"), WatchEvent::modified(object("c"))}, {4, 7, 9}};
+  Frame frame{"s",
+              "e",
+              3,
+              9,
+              false,
+              {WatchEvent::modified(object("a", 5000)), WatchEvent::deleted({"default", "b"}, "u", "8"),
+               WatchEvent::modified(object("c"))},
+              {4, 7, 9}};
   const Frame read = round_trip(frame);
   ASSERT_EQ(read.events.size(), 3u);
   EXPECT_EQ(read.after, 3u);
@@ -110,15 +121,16 @@ TEST(Wire, ObjectsKeepEveryByte) {
   EXPECT_EQ(read.events[1].key, (ObjectKey{"default", "b"}));
   EXPECT_EQ(read.events[1].uid, "u");
   EXPECT_EQ(read.events[1].resource_version, "8");
-  Page page{"s", "n", {"e", 4}, 3, true, 1, {1, 2, 3}, 5, {object("a")}};
+  Page page{"s", "n", {"e", 4}, 3, true, 1, {1, 2, 3}, 5, 61, {object("a")}};
   const Page back = round_trip(page);
   EXPECT_TRUE(back.last);
   EXPECT_EQ(back.number, 3u);
+  EXPECT_EQ(back.behind_seconds, 61u);
   EXPECT_EQ(back.objects[0]->raw(), page.objects[0]->raw());
 }
 
 TEST(Wire, AnEmptySetIsAPageOfItsOwn) {
-  const Page empty = round_trip(Page{"s", "n", {"e", 0}, 0, true, 0, {}, 0, {}});
+  const Page empty = round_trip(Page{"s", "n", {"e", 0}, 0, true, 0, {}, 0, 0, {}});
   EXPECT_TRUE(empty.last);
   EXPECT_EQ(empty.total, 0u);
 }
@@ -165,17 +177,23 @@ TEST(Wire, PartsWhoseSiblingsWereLostDoNotStay) {
 TEST(Wire, RefusesWhatContradictsItself) {
   Decoder decoder;
   const std::vector<std::pair<std::string, std::string>> bad = {
-      {"frame", R"({"scope":"s","epoch":"e","after":0,"through":2,"count":2,"events":[{"at":1,"put":{"metadata":{"name":"a"}}}]})"},
-      {"frame", R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"put":{"metadata":{"name":"a"}}}]})"},
-      {"frame", R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":2,"put":{"metadata":{"name":"a"}}}]})"},
-      {"frame", R"({"scope":"s","epoch":"e","after":0,"through":3,"count":2,"events":[{"at":2,"put":{"metadata":{"name":"a"}}},{"at":2,"put":{"metadata":{"name":"b"}}}]})"},
+      {"frame",
+       R"({"scope":"s","epoch":"e","after":0,"through":2,"count":2,"events":[{"at":1,"put":{"metadata":{"name":"a"}}}]})"},
+      {"frame",
+       R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"put":{"metadata":{"name":"a"}}}]})"},
+      {"frame",
+       R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":2,"put":{"metadata":{"name":"a"}}}]})"},
+      {"frame",
+       R"({"scope":"s","epoch":"e","after":0,"through":3,"count":2,"events":[{"at":2,"put":{"metadata":{"name":"a"}}},{"at":2,"put":{"metadata":{"name":"b"}}}]})"},
       {"frame", R"({"scope":"s","epoch":"e","after":3,"through":3,"count":0,"events":[]})"},
       {"frame", R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":1,"put":{}}]})"},
       {"frame", R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":1,"other":{}}]})"},
       {"frame", R"({"scope":"s","after":0,"through":1,"count":0,"events":[]})"},
       {"frame", R"([])"},
-      {"page", R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"page":0,"total":0,"fingerprint":"x","count":0,"events":[]})"},
-      {"page", R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"page":-1,"total":0,"fingerprint":"0:00000000000000000000000000000000","count":0,"events":[]})"},
+      {"page",
+       R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"page":0,"total":0,"fingerprint":"x","count":0,"events":[]})"},
+      {"page",
+       R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"page":-1,"total":0,"fingerprint":"0:00000000000000000000000000000000","count":0,"events":[]})"},
       {"watch", R"({"client":"c","lease":1,"window":1})"},
       {"watch", R"({"client":7,"scope":{"version":"v1","resource":"x"},"lease":1,"window":1})"},
       {"fetch", R"({"client":"c","scope":"s","snapshot":"n","pages":[[4,4]]})"},
@@ -191,7 +209,14 @@ TEST(Wire, RefusesWhatContradictsItself) {
 }
 
 TEST(Wire, RefusesATruncatedBodyAtEveryByte) {
-  const Encoded encoded = encode(Frame{"s", "e", 3, 5, true, {WatchEvent::deleted({"default", "b"}, "u", "8"), WatchEvent::modified(*Object::parse(R"({"metadata":{"name":"a"}})"))}, {4, 5}});
+  const Encoded encoded = encode(Frame{"s",
+                                       "e",
+                                       3,
+                                       5,
+                                       true,
+                                       {WatchEvent::deleted({"default", "b"}, "u", "8"),
+                                        WatchEvent::modified(*Object::parse(R"({"metadata":{"name":"a"}})"))},
+                                       {4, 5}});
   ASSERT_FALSE(encoded.compressed);
   for (std::size_t size = 0; size < encoded.body.size(); ++size) {
     EXPECT_FALSE(decode_body("frame", std::string_view(encoded.body).substr(0, size))) << size;
@@ -221,7 +246,9 @@ TEST(Wire, TellsAnotherVersionFromAnAlien) {
 TEST(Wire, IgnoresMembersThatItDoesNotKnow) {
   Decoder decoder;
   EXPECT_TRUE(decoder.decode(one_message("tinf.v1.hello", R"({"client":"c","later":{"x":[1]}})")));
-  EXPECT_TRUE(decoder.decode(one_message("tinf.v1.frame", R"({"later":[{}],"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":1,"put":{"metadata":{"name":"a"}}}]})")));
+  EXPECT_TRUE(decoder.decode(one_message(
+      "tinf.v1.frame",
+      R"({"later":[{}],"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":1,"put":{"metadata":{"name":"a"}}}]})")));
 }
 
 TEST(Topics, SayWhoMayWriteThere) {
@@ -233,7 +260,8 @@ TEST(Topics, SayWhoMayWriteThere) {
 }
 
 TEST(Topics, RefuseNamesThatWouldLeaveTheirLevel) {
-  for (const auto* bad : {"", "a/b", "a+", "#", "A", "-a", "a-", "a.b", "_all"}) EXPECT_FALSE(check_cluster_name(bad)) << bad;
+  for (const auto* bad : {"", "a/b", "a+", "#", "A", "-a", "a-", "a.b", "_all"})
+    EXPECT_FALSE(check_cluster_name(bad)) << bad;
   EXPECT_TRUE(check_cluster_name("cluster1"));
   for (const auto* bad : {"", "a/b", "a+", "#", "_x", "a b"}) EXPECT_FALSE(check_client_id(bad)) << bad;
   EXPECT_TRUE(check_client_id("controlplaneId"));

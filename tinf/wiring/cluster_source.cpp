@@ -26,7 +26,8 @@ bool left_out_by_default(const Resource& resource) {
 
 bool same(const ClusterSource::Offer& a, const ClusterSource::Offer& b) {
   const auto equal = [](const ResourceInfo& x, const ResourceInfo& y) {
-    return x.resource == y.resource && x.kind == y.kind && x.short_names == y.short_names && x.preferred_version == y.preferred_version;
+    return x.resource == y.resource && x.kind == y.kind && x.short_names == y.short_names &&
+           x.preferred_version == y.preferred_version;
   };
   return a.cluster_uid == b.cluster_uid && a.kubernetes_version == b.kubernetes_version &&
          std::equal(a.resources.begin(), a.resources.end(), b.resources.begin(), b.resources.end(), equal);
@@ -46,7 +47,8 @@ Selection select_offer(const std::vector<ResourceInfo>& resources, const OfferOp
       }
       // All versions of it: who may see one may see the others.
       for (const ResourceInfo& info : resources) {
-        if (info.resource.group == one->resource.group && info.resource.name == one->resource.name) found.insert(info.resource);
+        if (info.resource.group == one->resource.group && info.resource.name == one->resource.name)
+          found.insert(info.resource);
       }
     }
     return found;
@@ -73,7 +75,8 @@ kube::KubeListerWatcherOptions lister_options(bool keep_managed_fields) {
 
 }  // namespace
 
-ClusterSource::ClusterSource(Runtime& runtime, kube::Connection connection, OfferOptions options, bool keep_managed_fields)
+ClusterSource::ClusterSource(Runtime& runtime, kube::Connection connection, OfferOptions options,
+                             bool keep_managed_fields)
     : runtime_(runtime),
       options_(std::move(options)),
       log_(runtime.log.with("kube")),
@@ -90,7 +93,9 @@ Task<void> ClusterSource::watch_offer(std::function<void(const Offer&)> changed)
     auto offer = co_await look();
     if (!offer) {
       reachable_ = false;
-      if (!away) log_.warning("the API server cannot be asked what it offers: " + offer.error().message + "; trying again", {{"server", client_.connection().server}});
+      if (!away)
+        log_.warning("the API server cannot be asked what it offers: " + offer.error().message + "; trying again",
+                     {{"server", client_.connection().server}});
       away = true;
       const Duration wait = backoff.next();
       co_await runtime_.clock.sleep_for(wait);
@@ -145,14 +150,15 @@ Task<Result<bool>> ClusterSource::may_follow(const Resource& resource) {
   co_return both;
 }
 
-Task<void> ClusterSource::reflect(Scope scope, StoreWriter& sink, std::function<void(Error)> failed) {
+Task<void> ClusterSource::reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>)> report) {
+  Reflector* running = nullptr;
   ReflectorOptions options;
-  options.on_error = [failed = std::move(failed)](const Error& why) {
-    // What may pass by itself is not refused: informers are told "not ready" and wait.
-    const bool lasting = why.code == Code::Forbidden || why.code == Code::NotFound || why.code == Code::Unauthorized || why.code == Code::Invalid;
-    if (lasting) failed(why);
+  options.on_error = [&report](const Error& why) { report(why); };
+  options.on_status = [&report, &running] {
+    if (running != nullptr && running->live()) report(Result<void>());
   };
   Reflector reflector(runtime_, std::move(scope), lister_watcher_, sink, std::move(options));
+  running = &reflector;
   co_await reflector.run();
 }
 

@@ -23,7 +23,8 @@ struct OfferOptions {
   OfferOptions() = default;
 };
 
-// Which of `resources` are offered. A spelling that names none of them is no error, since CRDs come and go: it is in `unknown`.
+// Which of `resources` are offered. A spelling that names none of them is no error, since CRDs come and go: it is in
+// `unknown`.
 struct Selection {
   std::vector<ResourceInfo> offered;
   std::vector<std::string> unknown;
@@ -48,7 +49,7 @@ class ClusterSource {
   bool reachable() const { return reachable_; }
 
   // Reflects one scope into `sink` until cancelled (the form that Provider takes).
-  Task<void> reflect(Scope scope, StoreWriter& sink, std::function<void(Error)> failed);
+  Task<void> reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>)> report);
 
  private:
   Task<Result<Offer>> look();

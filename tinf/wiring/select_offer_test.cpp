@@ -14,8 +14,12 @@ ResourceInfo info(std::string group, std::string name, std::vector<std::string> 
 }
 
 std::vector<std::string> offered(const OfferOptions& options) {
-  const std::vector<ResourceInfo> all{info("", "configmaps"), info("", "secrets"), info("", "events"), info("apps", "deployments"),
-                                      info("coordination.k8s.io", "leases"), info("", "componentstatuses", {"list"})};
+  const std::vector<ResourceInfo> all{info("", "configmaps"),
+                                      info("", "secrets"),
+                                      info("", "events"),
+                                      info("apps", "deployments"),
+                                      info("coordination.k8s.io", "leases"),
+                                      info("", "componentstatuses", {"list"})};
   std::vector<std::string> names;
   for (const ResourceInfo& one : select_offer(all, options).offered) names.push_back(one.resource.group_resource());
   return names;

@@ -13,12 +13,14 @@ namespace {
 Result<std::string> read_secret(const std::string& option, const std::string& path) {
   std::ifstream file(path);
   std::string line;
-  if (!file || !std::getline(file, line)) return Error(Code::Invalid, option + " " + path + " cannot be read: it must hold the secret in its first line");
+  if (!file || !std::getline(file, line))
+    return Error(Code::Invalid, option + " " + path + " cannot be read: it must hold the secret in its first line");
   if (!line.empty() && line.back() == '\r') line.pop_back();
   return line;
 }
 
-Result<std::unique_ptr<Transport>> open_mqtt(Runtime& runtime, const BrokerOptions& options, std::optional<Message> last_will) {
+Result<std::unique_ptr<Transport>> open_mqtt(Runtime& runtime, const BrokerOptions& options,
+                                             std::optional<Message> last_will) {
   const auto address = parse_broker_url(options.url);
   if (!address) return address.error();
   MqttOptions mqtt;
@@ -49,18 +51,21 @@ struct Driver {
 };
 
 constexpr Driver kDrivers[] = {
-    {"tcp", open_mqtt}, {"mqtt", open_mqtt}, {"ssl", open_mqtt}, {"mqtts", open_mqtt}, {"", open_mqtt},  // host:port alone
+    {"tcp", open_mqtt},   {"mqtt", open_mqtt}, {"ssl", open_mqtt},
+    {"mqtts", open_mqtt}, {"", open_mqtt},  // host:port alone
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Transport>> open_transport(Runtime& runtime, const BrokerOptions& options, std::optional<Message> last_will) {
+Result<std::unique_ptr<Transport>> open_transport(Runtime& runtime, const BrokerOptions& options,
+                                                  std::optional<Message> last_will) {
   const auto end = options.url.find("://");
   const std::string scheme = end == std::string::npos ? "" : options.url.substr(0, end);
   for (const Driver& driver : kDrivers) {
     if (driver.scheme == scheme) return driver.open(runtime, options, std::move(last_will));
   }
-  return Error(Code::Invalid, "--broker " + options.url + ": there is no transport \"" + scheme + "\"; use tcp://, mqtt://, ssl:// or mqtts://");
+  return Error(Code::Invalid, "--broker " + options.url + ": there is no transport \"" + scheme +
+                                  "\"; use tcp://, mqtt://, ssl:// or mqtts://");
 }
 
 }  // namespace tinf::wiring

@@ -26,6 +26,7 @@ struct BrokerOptions {
 
 // Starts connecting and returns at once. Invalid: the URL, or files that are missing or do not fit; the message names
 // which. `last_will` is what the broker says when it loses us.
-Result<std::unique_ptr<Transport>> open_transport(Runtime& runtime, const BrokerOptions& options, std::optional<Message> last_will);
+Result<std::unique_ptr<Transport>> open_transport(Runtime& runtime, const BrokerOptions& options,
+                                                  std::optional<Message> last_will);
 
 }  // namespace tinf::wiring
