@@ -1,0 +1,412 @@
+// The whole way in one process, in virtual time: a source, a provider, a broker, a session, an informer and its store.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tinf/follower/broker_session.h"
+#include "tinf/informer/reflector.h"
+#include "tinf/informer/shared_informer.h"
+#include "tinf/provider/provider.h"
+#include "tinf/store/memory/memory_store.h"
+#include "tinf/testing/live_source.h"
+#include "tinf/testing/virtual_time.h"
+#include "tinf/transport/memory/memory_broker.h"
+
+namespace tinf {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::configmaps;
+using ::testing::HasSubstr;
+
+template <class Component>
+Task<void> keep_end(Component& component, std::optional<Error>& end) {
+  const auto result = co_await component.run();
+  end = result.error();
+}
+
+// A provider of cluster c1 with its API server.
+struct Site {
+  Site(testing::VirtualTime& time, MemoryBroker& broker, testing::LiveSource& source, std::string instance = "p1",
+       std::int64_t started = 1)
+      : time(time), source(source) {
+    options.cluster = "c1";
+    options.instance = std::move(instance);
+    options.host = "edge";
+    options.started = started;
+    MemoryTransportOptions connection("provider-" + options.instance);
+    connection.last_will = Provider::last_will(options);
+    transport = std::make_unique<MemoryTransport>(broker, connection);
+    provider = std::make_unique<Provider>(time.runtime(), *transport, options,
+                                          [this](Scope scope, StoreWriter& sink, SourceReport report) {
+                                            return reflect(std::move(scope), sink, std::move(report));
+                                          });
+    provider->offer(
+        {ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}}, "uid",
+        "v1");
+    running = std::make_unique<TaskGroup>(time.runtime().executor);
+    running->spawn(keep_end(*provider, end));
+  }
+  ~Site() { crash(); }
+
+  Task<void> reflect(Scope scope, StoreWriter& sink, SourceReport report) {
+    Reflector* self = nullptr;
+    ReflectorOptions options;
+    options.on_error = [&report](const Error& why) { report(why); };
+    options.on_status = [&] {
+      if (self != nullptr && self->live()) report(Result<void>());
+    };
+    Reflector reflector(time.runtime(), std::move(scope), source, sink, std::move(options));
+    self = &reflector;
+    co_await reflector.run();
+  }
+
+  void end_tasks() {
+    if (!provider) return;
+    time.await(stop_all());
+    running = nullptr;
+    provider = nullptr;
+  }
+  Task<bool> stop_all() {
+    co_await running->stop();
+    co_await provider->stop();
+    co_return true;
+  }
+  void crash() {
+    end_tasks();
+    transport = nullptr;  // Not closed: its last will goes out.
+  }
+  void leave() {
+    end_tasks();
+    time.await(say_goodbye());
+    transport = nullptr;
+  }
+  Task<bool> say_goodbye() {
+    co_await transport->close(Provider::last_word(options));
+    co_return true;
+  }
+
+  testing::VirtualTime& time;
+  testing::LiveSource& source;
+  ProviderOptions options;
+  std::unique_ptr<MemoryTransport> transport;
+  std::unique_ptr<Provider> provider;
+  std::unique_ptr<TaskGroup> running;
+  std::optional<Error> end;
+};
+
+// An informer of cluster c1's configmaps.
+struct Hub {
+  Hub(testing::VirtualTime& time, MemoryBroker& broker, std::string client = "hub", std::string instance = "h1",
+      std::int64_t started = 1)
+      : time(time),
+        transport(std::make_unique<MemoryTransport>(broker, MemoryTransportOptions(client + "-" + instance))) {
+    SessionOptions options;
+    options.client = std::move(client);
+    options.instance = std::move(instance);
+    options.host = "control";
+    options.started = started;
+    session = std::make_unique<BrokerSession>(time.runtime(), *transport, options);
+    running = std::make_unique<TaskGroup>(time.runtime().executor);
+    running->spawn(keep_end(*session, end));
+    follow(configmaps());
+  }
+  ~Hub() { stop(); }
+
+  void follow(Scope scope) {
+    source = session->open("c1");
+    informer = std::make_unique<SharedInformer>(time.runtime(), scope, *source, store, store);
+    Handler handler;
+    handler.on_delete = [this](const ObjectPtr& last, bool) { deleted.insert(std::string(last->name())); };
+    registration = *informer->add(std::move(handler));
+    informer->start();
+  }
+
+  void stop() {
+    if (!session) return;
+    time.await(stop_all());
+    running = nullptr;
+    session = nullptr;
+  }
+  Task<bool> stop_all() {
+    co_await informer->stop();
+    registration.reset();
+    informer = nullptr;
+    source = nullptr;
+    co_await running->stop();
+    co_await session->stop();
+    co_return true;
+  }
+
+  bool equals(const testing::LiveSource& source) const {
+    const auto truth = source.objects();
+    if (!informer->synced() || store.size() != truth.size()) return false;
+    for (const ObjectPtr& object : truth) {
+      const auto held = store.get(object->key());
+      if (!held || !*held || (*held)->raw() != object->raw()) return false;
+    }
+    return true;
+  }
+
+  std::optional<TimePoint> proven_at() const {
+    const auto standing = session->standing("c1", configmaps().id());
+    return standing ? standing->proven_at : std::nullopt;
+  }
+
+  testing::VirtualTime& time;
+  std::unique_ptr<MemoryTransport> transport;
+  std::unique_ptr<BrokerSession> session;
+  std::unique_ptr<TaskGroup> running;
+  std::optional<Error> end;
+  MemoryStore store;
+  std::unique_ptr<ListerWatcher> source;
+  std::unique_ptr<SharedInformer> informer;
+  SharedInformer::Registration registration;
+  std::set<std::string> deleted;
+};
+
+struct ProvideAndFollow : ::testing::Test {
+  bool equal(const Hub& hub) {
+    return time.run_until([&] { return hub.equals(source); });
+  }
+  // Handlers are told a moment after the store has it.
+  bool told_of_deletes(const Hub& hub, std::set<std::string> names) {
+    return time.run_until([&] { return hub.deleted == names; });
+  }
+  // Waits for a proof that is younger than this moment.
+  bool proven(const Hub& hub) {
+    const TimePoint now = time.now();
+    return time.run_until([&] { return hub.proven_at() && *hub.proven_at() > now; });
+  }
+  std::uint64_t refused() { return time.runtime().metrics.counter("tinf_messages_refused_total", "")->value(); }
+
+  testing::VirtualTime time;
+  MemoryBroker broker{time.runtime()};
+  testing::LiveSource source;
+};
+
+TEST_F(ProvideAndFollow, TheCopyFollowsAndIsProven) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  source.put("a", R"("x":1)");
+  source.put("b");
+  ASSERT_TRUE(equal(hub));
+  source.remove("a");
+  ASSERT_TRUE(equal(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"a"}));
+  EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, WhoComesFirstWaitsForTheOther) {
+  Hub hub(time, broker);
+  time.run_for(10min);
+  EXPECT_FALSE(hub.informer->synced());
+  source.put("a");
+  Site site(time, broker, source);
+  EXPECT_TRUE(equal(hub));
+}
+
+TEST_F(ProvideAndFollow, ABrokerThatForgetsEverythingLosesNoDelete) {
+  source.put("a");
+  source.put("b");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  broker.stop();
+  source.remove("a");
+  source.put("c");
+  time.run_for(5min);
+  broker.start();
+  ASSERT_TRUE(equal(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"a"}));
+  EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, AProviderKilledAndStartedAgainLosesNoDelete) {
+  source.put("a");
+  source.put("b");
+  auto site = std::make_unique<Site>(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  site->crash();
+  ASSERT_TRUE(time.run_until([&] { return !hub.session->clusters().at("c1").present; }));  // Its last will.
+  EXPECT_EQ(hub.store.size(), 2u);
+  source.remove("a");
+  site = std::make_unique<Site>(time, broker, source, "p2", 2);
+  ASSERT_TRUE(equal(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"a"}));
+}
+
+TEST_F(ProvideAndFollow, AProviderThatLeavesTakesItsPresenceWithItAndTheCopyStays) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  site.leave();
+  ASSERT_TRUE(time.run_until([&] { return !hub.session->clusters().at("c1").present; }));
+  EXPECT_FALSE(broker.retained("/payload/c1/presence"));
+  time.run_for(1h);
+  EXPECT_EQ(hub.store.size(), 1u);
+  EXPECT_TRUE(hub.deleted.empty());
+}
+
+TEST_F(ProvideAndFollow, AnExpiredHistoryOfTheApiServerLosesNoDelete) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  source.fail_with(Error(Code::Unavailable, "down"));
+  source.end_watches(Code::Unavailable);
+  source.remove("a");
+  source.put("b");
+  source.compact();
+  time.run_for(1min);
+  source.fail_with(std::nullopt);
+  ASSERT_TRUE(equal(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"a"}));
+}
+
+TEST_F(ProvideAndFollow, AnApiServerThatIsAwayIsNotProvenToEqualAnything) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(proven(hub));
+  source.fail_with(Error(Code::Unavailable, "down"));
+  source.end_watches(Code::Unavailable);
+  const TimePoint gone = time.now();
+  time.run_for(10min);
+  EXPECT_LE(*hub.proven_at(), gone + 2s);
+  source.fail_with(std::nullopt);
+  EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, LostRepeatedAndLateMessagesChangeNothingInTheEnd) {
+  Random dice(7);
+  broker.set_delivery_hook([&](const std::string&, const Message&) {
+    MemoryBroker::Delivery delivery;
+    delivery.copies = dice.chance(0.2) ? 0 : dice.chance(0.2) ? 2 : 1;
+    delivery.delay = dice.between(0s, 3s);
+    return delivery;
+  });
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  for (int i = 0; i < 200; ++i) {
+    source.put("o" + std::to_string(i % 20), R"("i":)" + std::to_string(i));
+    if (i % 7 == 0) source.remove("o" + std::to_string(i % 20));
+    time.run_for(1s);
+  }
+  EXPECT_TRUE(equal(hub));
+  EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, AStoreThatIsAlteredBehindItsBackIsFoundAndFilledAnew) {
+  const ObjectPtr truth = source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  hub.session->compare_with("c1", configmaps().id(), &hub.store);
+  EventBatch forged{
+      {WatchEvent::modified(testing::object("a", 999, std::string(truth->uid())))}, hub.store.version(), false};
+  ASSERT_TRUE(time.await([](MemoryStore& store, EventBatch batch) -> Task<Result<void>> {
+    co_return co_await store.apply(std::move(batch));
+  }(hub.store, std::move(forged))));
+  ASSERT_FALSE(hub.equals(source));
+  source.put("b");  // The next turn of the stream shows it.
+  EXPECT_TRUE(equal(hub));
+}
+
+TEST_F(ProvideAndFollow, ASecondProviderOfAClusterEndsTheElder) {
+  Site elder(time, broker, source, "p1", 1);
+  time.run_for(1s);
+  Site younger(time, broker, source, "p2", 2);
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
+  EXPECT_THAT(elder.end->message, HasSubstr("cluster c1 is provided by another process"));
+  time.run_for(1min);
+  EXPECT_FALSE(younger.end);
+}
+
+TEST_F(ProvideAndFollow, ASecondInformerOfAClientIdEndsTheElder) {
+  Hub elder(time, broker, "hub", "h1", 1);
+  time.run_for(1s);
+  Hub younger(time, broker, "hub", "h2", 2);
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
+  EXPECT_THAT(elder.end->message, HasSubstr("client id hub is in use"));
+  time.run_for(1min);
+  EXPECT_FALSE(younger.end);
+}
+
+TEST_F(ProvideAndFollow, ATopicThatTheBrokerDeniesEndsBothWithItsName) {
+  broker.set_access_rule([](const std::string&, MemoryBroker::Access access, const std::string&) {
+    return access != MemoryBroker::Access::Subscribe;
+  });
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(time.run_until([&] { return site.end && hub.end; }));
+  EXPECT_EQ(site.end->code, Code::Forbidden);
+  EXPECT_EQ(hub.end->code, Code::Forbidden);
+  EXPECT_THAT(site.end->message, HasSubstr("/signal/c1"));
+}
+
+TEST_F(ProvideAndFollow, HostileMessagesAreRefusedCountedAndHarmless) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+
+  MemoryTransport enemy(broker, MemoryTransportOptions("enemy"));
+  wire::Sender as_c1("c1", "x"), as_c2("c2", "x");
+  wire::Frame forged;
+  forged.scope = configmaps().id();
+  forged.epoch = "guessed";
+  forged.after = 0;
+  forged.through = 1000;
+  forged.events.push_back(testing::deleted("a", 1));
+  forged.sequences.push_back(1);
+  const std::string stream = "/payload/c1/stream/" + configmaps().id();
+  std::vector<Message> messages;
+  const auto add = [&](Message message) { messages.push_back(std::move(message)); };
+  add(wire::to_messages(wire::encode(forged), stream, as_c2, 1 << 20)[0]);  // Another cluster's name.
+  add(wire::to_messages(wire::encode(forged), stream, as_c1, 1 << 20)[0]);  // An epoch that nobody has.
+  Message cut = wire::to_messages(wire::encode(forged), stream, as_c1, 1 << 20)[0];
+  cut.body.resize(cut.body.size() / 2);
+  add(cut);
+  Message alien;
+  alien.topic = stream;
+  alien.body = "hello";
+  add(alien);
+  alien.topic = "/signal/c1";
+  add(alien);
+  alien.topic = "/payload/c1/presence";
+  add(alien);
+  for (Message& message : messages) {
+    ASSERT_TRUE(time.await([](MemoryTransport& transport, Message message) -> Task<Result<void>> {
+      co_return co_await transport.publish(std::move(message));
+    }(enemy, std::move(message))));
+  }
+  time.run_for(1min);
+  EXPECT_GE(refused(), 5u);
+  EXPECT_TRUE(hub.deleted.empty());
+  EXPECT_TRUE(equal(hub));
+  EXPECT_FALSE(hub.end);
+  EXPECT_FALSE(site.end);
+}
+
+TEST_F(ProvideAndFollow, ManyInformersShareOneWatchAtTheSource) {
+  Site site(time, broker, source);
+  std::vector<std::unique_ptr<Hub>> hubs;
+  for (int i = 0; i < 5; ++i) hubs.push_back(std::make_unique<Hub>(time, broker, "hub" + std::to_string(i)));
+  source.put("a");
+  for (const auto& hub : hubs) ASSERT_TRUE(equal(*hub));
+  EXPECT_EQ(source.open_streams(), 1u);
+  EXPECT_EQ(site.provider->counts().subscriptions, 5u);
+  hubs.clear();
+  time.run_for(1min);
+  EXPECT_EQ(source.open_streams(), 0u);  // Nobody asks: nothing is watched.
+}
+
+}  // namespace
+}  // namespace tinf
