@@ -37,6 +37,6 @@ int main(int argc, char** argv) {
   return process.run(follow(session, fleet), [&]() -> tinf::Task<void> {
     co_await fleet.stop();
     co_await session.stop();
-    co_await (*transport)->close(std::nullopt);
+    co_await (*transport)->close(session.last_word());
   });
 }

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
     if (!provider.connected()) return "the broker cannot be reached";
     return cluster.reachable() ? "" : "the API server cannot be reached";
   });
+  process.before_metrics([&] { provider.refresh_metrics(); });
   tinf::TaskGroup discovery(process.runtime().executor);
   discovery.spawn(cluster.watch_offer(
       [&](const auto& found) { provider.offer(found.resources, found.cluster_uid, found.kubernetes_version); }));

@@ -127,6 +127,16 @@ struct Hub {
     running = nullptr;
     session = nullptr;
   }
+  void leave() {
+    time.await(stop_all());
+    time.await(close(session->last_word()));
+    running = nullptr;
+    session = nullptr;
+  }
+  Task<bool> close(std::optional<Message> word) {
+    co_await transport->close(std::move(word));
+    co_return true;
+  }
   Task<bool> stop_all() {
     co_await informer->stop();
     registration.reset();
@@ -337,6 +347,27 @@ TEST_F(ProvideAndFollow, ASecondInformerOfAClientIdEndsTheElder) {
   EXPECT_THAT(elder.end->message, HasSubstr("client id hub is in use"));
   time.run_for(1min);
   EXPECT_FALSE(younger.end);
+}
+
+TEST_F(ProvideAndFollow, AnInformerThatLeavesTellsTheProviderAndTakesItsRecordWithIt) {
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(time.run_until([&] { return broker.retained("/signal/_client/hub").has_value(); }));
+  time.run_for(1s);
+  hub.leave();
+  EXPECT_FALSE(broker.retained("/signal/_client/hub"));
+  EXPECT_TRUE(time.run_until([&] { return site.provider->counts().scopes == 0; }, 10s));
+}
+
+TEST_F(ProvideAndFollow, AnInformerThatWasTakenForAnotherLeavesTheOthersRecord) {
+  Hub elder(time, broker, "hub", "h1", 1);
+  time.run_for(1s);
+  Hub younger(time, broker, "hub", "h2", 2);
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  elder.leave();
+  time.run_for(1s);
+  EXPECT_TRUE(broker.retained("/signal/_client/hub"));
 }
 
 TEST_F(ProvideAndFollow, ATopicThatTheBrokerDeniesEndsBothWithItsName) {

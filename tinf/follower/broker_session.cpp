@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tinf/base/first_of.h"
+
 namespace tinf {
 
 using namespace std::chrono_literals;
@@ -12,6 +14,7 @@ constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
 constexpr std::size_t kRenewScopes = 512;  // 10 KiB of ids in one message.
+constexpr Duration kGoodbye = 1s;          // For what is still to be said.
 constexpr std::size_t kMaximumBody = 256 << 10;
 
 std::string version_of(const wire::Position& position) {
@@ -198,6 +201,7 @@ bool BrokerSession::reachable(const std::string& cluster) const {
 
 Task<Result<void>> BrokerSession::run() {
   std::optional<Error> failure;
+  running_ = true;
   tasks_.spawn(send_loop());
   tasks_.spawn(tick_loop());
   tasks_.spawn(renew_loop());
@@ -205,7 +209,7 @@ Task<Result<void>> BrokerSession::run() {
   auto subscribed = co_await subscribe_all();
   if (!subscribed) failure = subscribed.error();
   if (!failure) co_await receive_loop(failure);
-  co_await tasks_.stop();
+  co_await stop();
   co_return *failure;
 }
 
@@ -391,12 +395,34 @@ void BrokerSession::send(std::string topic, const wire::Body& body, bool retain)
   outbox_filled_.notify();
 }
 
+Task<void> BrokerSession::stop() {
+  (void)co_await within(runtime_.clock, runtime_.clock.now() + kGoodbye, said_all());
+  running_ = false;
+  co_await tasks_.stop();
+}
+
+Task<bool> BrokerSession::said_all() {
+  while (running_ && transport_.connected() && (sending_ || !outbox_.empty())) co_await outbox_sent_.wait();
+  co_return true;
+}
+
+std::optional<Message> BrokerSession::last_word() const {
+  if (!record_seen_) return std::nullopt;
+  Message empty;
+  empty.topic = options_.topics.client(options_.client);
+  empty.retain = true;
+  return empty;
+}
+
 Task<void> BrokerSession::send_loop() {
   while (true) {
     if (outbox_.empty()) {
+      sending_ = false;
+      outbox_sent_.notify();
       co_await outbox_filled_.wait();
       continue;
     }
+    sending_ = true;
     Outbound outbound = std::move(outbox_.front());
     outbox_.pop_front();
     for (Message& message :

@@ -47,8 +47,12 @@ class BrokerSession {
   // Conflict: another process uses our client id (the message names it); Forbidden: the broker denies a topic.
   Task<Result<void>> run();
 
-  // Ends every task; to be awaited before destruction when run() was cancelled.
-  Task<void> stop() { return tasks_.stop(); }
+  // Sends what is still to be said, as that a scope is no longer wanted (a second at most), then ends every task; to be
+  // awaited before destruction when run() was cancelled.
+  Task<void> stop();
+
+  // What takes the record of our client id back when we leave in good order; nothing if the record is not ours.
+  std::optional<Message> last_word() const;
 
   // Called when a cluster is seen for the first time, changes its offer, goes or comes back.
   void on_cluster(std::function<void(const ClusterView&)> callback) { on_cluster_ = std::move(callback); }
@@ -82,6 +86,7 @@ class BrokerSession {
 
   Task<void> receive_loop(std::optional<Error>& failure);
   Task<void> send_loop();
+  Task<bool> said_all();
   Task<void> tick_loop();
   Task<void> renew_loop();
   Task<void> hello_loop();
@@ -126,6 +131,9 @@ class BrokerSession {
   };
   std::deque<Outbound> outbox_;  // Requests: bounded by the followers' own pace.
   Signal outbox_filled_;
+  Signal outbox_sent_;  // All of it.
+  bool sending_ = false;
+  bool running_ = false;
   Signal deadlines_changed_;
   std::shared_ptr<Counter> refused_;
   TaskGroup tasks_;

@@ -214,17 +214,19 @@ Task<void> Provider::tick_loop() {
     core_.tick(runtime_.clock.now());
     match_sources();
     work_.notify();
-
-    const ProviderCore::Counts counts = core_.counts();
-    scopes_->set(static_cast<double>(counts.scopes));
-    subscriptions_->set(static_cast<double>(counts.subscriptions));
-    objects_->set(static_cast<double>(counts.objects));
-    frames_->add(counts.frames - exported_.frames);
-    pages_->add(counts.pages - exported_.pages);
-    snapshots_->add(counts.snapshots - exported_.snapshots);
-    resumes_->add(counts.resumes - exported_.resumes);
-    exported_ = counts;
   }
+}
+
+void Provider::refresh_metrics() {
+  const ProviderCore::Counts counts = core_.counts();
+  scopes_->set(static_cast<double>(counts.scopes));
+  subscriptions_->set(static_cast<double>(counts.subscriptions));
+  objects_->set(static_cast<double>(counts.objects));
+  frames_->add(counts.frames - exported_.frames);
+  pages_->add(counts.pages - exported_.pages);
+  snapshots_->add(counts.snapshots - exported_.snapshots);
+  resumes_->add(counts.resumes - exported_.resumes);
+  exported_ = counts;
 }
 
 void Provider::refuse(const Message& message, const Error& why) {

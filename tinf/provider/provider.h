@@ -43,6 +43,8 @@ class Provider {
   static Message last_will(const ProviderOptions& options);
   static Message last_word(const ProviderOptions& options);
 
+  // Sets the metrics that are computed when they are asked for.
+  void refresh_metrics();
   ProviderCore::Counts counts() const { return core_.counts(); }
   bool connected() const { return connected_; }
 

@@ -39,6 +39,7 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Mosquitto   url, port, restart(wipe=True); persistence, TLS, ACL, passwords, packet limits as options
   Relay       a TCP relay in between: counts bytes, cuts connections, goes silent without a reset
   Daemon      lines, errors, mark(), wait_for_line(), wait_for_error(), terminate()
+  Churn       creates, updates and deletes from a seed, in a thread, while parts fail around it
   Copy        an informer's JSON lines as the objects they add up to, each line checked; served() is what must come out
   Endpoint    a daemon's /livez, /readyz and /metrics
   Kubectl     run(), json(), apply(); version "new" or "old" (Debian's), for a kubeconfig or a plain server URL
@@ -49,6 +50,7 @@ ScenarioCase is a RealTestCase with provider() and informer(), which give the fl
 from .api_server import ApiServer
 from .case import RealTestCase
 from .certificates import Authority
+from .churn import Churn
 from .copy import Copy, difference, served
 from .daemon import Daemon, program
 from .endpoint import Endpoint
@@ -62,6 +64,6 @@ from .relay import Relay
 from .scenario import ScenarioCase
 from .waiting import Deadline, wait_until
 
-__all__ = ["ApiServer", "Authority", "Copy", "Daemon", "Deadline", "Endpoint", "Etcd", "Kubectl", "Mosquitto", "Part",
-           "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "difference", "free_port", "kube_program", "program",
-           "served", "wait_until", "write_kubeconfig"]
+__all__ = ["ApiServer", "Authority", "Churn", "Copy", "Daemon", "Deadline", "Endpoint", "Etcd", "Kubectl",
+           "Mosquitto", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "difference", "free_port",
+           "kube_program", "program", "served", "wait_until", "write_kubeconfig"]

@@ -19,8 +19,13 @@ class Copy:
         self._informer = informer
         self._next = since
         self._objects = {}
+        self._rewinds = False
         self.synced = set()  # (cluster, resource with group)
         self.changes = []    # (type, key) in the order in which they came
+
+    def allow_rewinds(self):
+        """From now on versions may go back: the cluster is set back to a backup."""
+        self._rewinds = True
 
     def refresh(self):
         """Takes the lines that have come since; returns self."""
@@ -83,7 +88,7 @@ class Copy:
             del self._objects[key]
         else:
             assert event["type"] in ("ADDED", "MODIFIED"), line
-            if held is not None and held["metadata"]["uid"] == metadata["uid"]:
+            if held is not None and not self._rewinds and held["metadata"]["uid"] == metadata["uid"]:
                 before = int(held["metadata"]["resourceVersion"])
                 assert before <= int(metadata["resourceVersion"]), f"{key} went back from {before}: {line}"
             self._objects[key] = event["object"]

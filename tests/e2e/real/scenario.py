@@ -15,12 +15,12 @@ class ScenarioCase(RealTestCase):
 
     def provider(self, *flags, cluster="c1", broker=None, api=None, kubeconfig=None, **options):
         """Starts one for this test; its .endpoint is there."""
-        return self.start(self.unstarted_provider(*flags, cluster=cluster, broker=broker, api=api,
+        return self.start(self.unstarted_provider(*flags, cluster=cluster, broker=broker or self.broker, api=api or self.api,
                                                   kubeconfig=kubeconfig, **options))
 
     def informer(self, *flags, broker=None, **options):
         """Starts one with JSON output for this test; its .endpoint and .copy are there."""
-        return self.start(self.unstarted_informer(*flags, broker=broker, **options))
+        return self.start(self.unstarted_informer(*flags, broker=broker or self.broker, **options))
 
     @classmethod
     def unstarted_provider(cls, *flags, cluster="c1", broker=None, api=None, kubeconfig=None, **options):
