@@ -16,23 +16,25 @@ std::string quoted(std::string_view text) {
 }
 
 // The members and their order are documented in the README: programs read them.
-std::string json_line(std::string_view type, const std::string& cluster, const Resource& resource, std::string_view namespace_name,
-                      std::string_view name, std::string_view version, std::string_view object) {
-  std::string line = "{\"type\":\"" + std::string(type) + "\",\"cluster\":" + quoted(cluster) + ",\"group\":" + quoted(resource.group) +
-                     ",\"version\":" + quoted(resource.version) + ",\"resource\":" + quoted(resource.name) +
-                     ",\"namespace\":" + quoted(namespace_name) + ",\"name\":" + quoted(name) + ",\"resourceVersion\":" + quoted(version) +
-                     ",\"object\":";
+std::string json_line(std::string_view type, const std::string& cluster, const Resource& resource,
+                      std::string_view namespace_name, std::string_view name, std::string_view version,
+                      std::string_view object) {
+  std::string line = "{\"type\":\"" + std::string(type) + "\",\"cluster\":" + quoted(cluster) +
+                     ",\"group\":" + quoted(resource.group) + ",\"version\":" + quoted(resource.version) +
+                     ",\"resource\":" + quoted(resource.name) + ",\"namespace\":" + quoted(namespace_name) +
+                     ",\"name\":" + quoted(name) + ",\"resourceVersion\":" + quoted(version) + ",\"object\":";
   line.append(object).append("}\n");
   return line;
 }
 
 }  // namespace
 
-void EventPrinter::event(std::string_view type, const std::string& cluster, const Resource& resource, const Object& object) {
+void EventPrinter::event(std::string_view type, const std::string& cluster, const Resource& resource,
+                         const Object& object) {
   if (form_ == OutputForm::None) return;
   if (form_ == OutputForm::Lines) {
-    return write(cluster + "  " + std::string(type) + "  " + resource.group_resource() + "  " + object.key().to_string() +
-                 "  rv=" + std::string(object.resource_version()) + "\n");
+    return write(cluster + "  " + std::string(type) + "  " + resource.group_resource() + "  " +
+                 object.key().to_string() + "  rv=" + std::string(object.resource_version()) + "\n");
   }
   std::string_view raw = object.raw();
   ObjectPtr trimmed;
@@ -51,10 +53,12 @@ void EventPrinter::event(std::string_view type, const std::string& cluster, cons
   write(json_line(type, cluster, resource, object.namespace_name(), object.name(), object.resource_version(), raw));
 }
 
-void EventPrinter::synced(const std::string& cluster, const Resource& resource, std::size_t objects, const std::string& version) {
+void EventPrinter::synced(const std::string& cluster, const Resource& resource, std::size_t objects,
+                          const std::string& version) {
   if (form_ == OutputForm::None) return;
   if (form_ == OutputForm::Lines) {
-    return write(cluster + "  SYNCED  " + resource.group_resource() + "  " + std::to_string(objects) + (objects == 1 ? " object\n" : " objects\n"));
+    return write(cluster + "  SYNCED  " + resource.group_resource() + "  " + std::to_string(objects) +
+                 (objects == 1 ? " object\n" : " objects\n"));
   }
   write(json_line("SYNCED", cluster, resource, "", "", version, "null"));
 }

@@ -15,7 +15,8 @@
 
 namespace tinf::daemon {
 
-// Thread-safe. Writing blocks the caller while the reader of stdout does not read: call it where that holds up nobody else.
+// Thread-safe. Writing blocks the caller while the reader of stdout does not read: call it where that holds up nobody
+// else.
 class EventPrinter {
  public:
   EventPrinter(OutputForm form, bool show_managed_fields, int descriptor = 1)

@@ -17,8 +17,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration kLook = 100ms;
-constexpr Duration kSettle = 1s;           // Without a new cluster or offer: those that are there have shown themselves.
-constexpr Duration kPatience = 5s;         // After which a resource that nobody offers is a mistake.
+constexpr Duration kSettle = 1s;    // Without a new cluster or offer: those that are there have shown themselves.
+constexpr Duration kPatience = 5s;  // After which a resource that nobody offers is a mistake.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 }  // namespace
@@ -32,11 +32,14 @@ struct Fleet::Scoped {
         informer(runtime, wanted, *source, store, store),
         objects(runtime.metrics.gauge("tinf_informer_objects", "Objects in the copy.", labels(wanted))),
         proof_age(runtime.metrics.gauge("tinf_informer_proven_equal_age_seconds",
-                                        "Since the copy was last proven equal to the provider's; -1: not yet.", labels(wanted))),
+                                        "Since the copy was last proven equal to the provider's; -1: not yet.",
+                                        labels(wanted))),
         live(runtime.metrics.gauge("tinf_informer_live", "1: synced, and no gap is known.", labels(wanted))),
         events(runtime.metrics.counter("tinf_informer_events_total", "Changes told to handlers.", labels(wanted))) {}
 
-  Labels labels(const Scope& scope) const { return {{"cluster", cluster}, {"resource", scope.resource.group_resource()}}; }
+  Labels labels(const Scope& scope) const {
+    return {{"cluster", cluster}, {"resource", scope.resource.group_resource()}};
+  }
 
   BrokerSession& session;
   const std::string cluster;
@@ -100,7 +103,8 @@ void Fleet::on_cluster(const ClusterView& cluster) {
     if (scopes_.count({cluster.name, info.resource}) == 0) start(cluster.name, info);
   }
   // What is no longer offered, as a CRD that was removed.
-  for (auto it = scopes_.lower_bound({cluster.name, Resource()}); it != scopes_.end() && it->first.first == cluster.name;) {
+  for (auto it = scopes_.lower_bound({cluster.name, Resource()});
+       it != scopes_.end() && it->first.first == cluster.name;) {
     if (keep.count(it->first.second) > 0) {
       ++it;
       continue;
@@ -135,7 +139,9 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
     self->events->add();
     printer_.event("DELETED", self->cluster, resource, *last);
   };
-  handler.on_synced = [this, self, resource] { printer_.synced(self->cluster, resource, self->store.size(), self->store.version().text()); };
+  handler.on_synced = [this, self, resource] {
+    printer_.synced(self->cluster, resource, self->store.size(), self->store.version().text());
+  };
   HandlerOptions how;
   how.name = "print";
   how.resync = options_.resync;
@@ -165,7 +171,8 @@ Task<void> Fleet::stop() {
 bool Fleet::settled() const {
   if (!session_.connected() || runtime_.clock.now() - last_change_ < kSettle) return false;
   if (options_.clusters.empty()) {
-    return std::any_of(session_.clusters().begin(), session_.clusters().end(), [](const auto& entry) { return entry.second.present; });
+    return std::any_of(session_.clusters().begin(), session_.clusters().end(),
+                       [](const auto& entry) { return entry.second.present; });
   }
   return std::all_of(options_.clusters.begin(), options_.clusters.end(), [this](const std::string& name) {
     const auto found = session_.clusters().find(name);
@@ -177,16 +184,19 @@ std::string Fleet::missing() const {
   if (!session_.connected()) return "the broker cannot be reached";
   for (const std::string& name : options_.clusters) {
     const auto found = session_.clusters().find(name);
-    if (found == session_.clusters().end() || !found->second.present) return "cluster " + name + " has not shown itself: is its provider running?";
+    if (found == session_.clusters().end() || !found->second.present)
+      return "cluster " + name + " has not shown itself: is its provider running?";
   }
-  if (!settled()) return scopes_.empty() ? "no cluster has shown itself: is a provider running?" : "clusters are still coming";
+  if (!settled())
+    return scopes_.empty() ? "no cluster has shown itself: is a provider running?" : "clusters are still coming";
   for (const auto& [cluster, spellings] : not_offered_) {
     if (!spellings.empty()) return "cluster " + cluster + " does not offer " + *spellings.begin();
   }
   for (const auto& [name, scoped] : scopes_) {
     if (scoped->registration.synced() && scoped->informer.live()) continue;
     const ScopeStatus status = scoped->informer.status();
-    return name.second.group_resource() + " of " + name.first + (scoped->informer.synced() ? " is not live" : " has not arrived") +
+    return name.second.group_resource() + " of " + name.first +
+           (scoped->informer.synced() ? " is not live" : " has not arrived") +
            (status.last_error ? ": " + status.last_error->message : "");
   }
   return "";
@@ -204,7 +214,8 @@ Task<Result<void>> Fleet::run() {
         for (const auto& [name, cluster] : session_.clusters()) {
           if (!cluster.present) continue;
           Error nobody = find_resource(cluster.presence.resources, spelling).error();
-          nobody.message += "; the provider's account must be allowed to list it, or the provider started with --allow " + spelling;
+          nobody.message +=
+              "; the provider's account must be allowed to list it, or the provider started with --allow " + spelling;
           co_return nobody;
         }
       }
@@ -212,7 +223,8 @@ Task<Result<void>> Fleet::run() {
     if (!options_.once) continue;
     const std::string lacking = missing();
     if (lacking.empty()) co_return Result<void>();
-    if (since_start > options_.timeout) co_return Error(Code::Timeout, "not everything was there within --timeout: " + lacking);
+    if (since_start > options_.timeout)
+      co_return Error(Code::Timeout, "not everything was there within --timeout: " + lacking);
   }
 }
 

@@ -44,7 +44,11 @@ class BeastHealthServer final : public HealthServer {
  public:
   BeastHealthServer(Runtime& runtime, tcp::acceptor acceptor, std::function<std::string()> missing,
                     std::function<std::vector<Metrics::Family>()> families)
-      : runtime_(runtime), acceptor_(std::move(acceptor)), missing_(std::move(missing)), families_(std::move(families)), connections_(runtime.executor) {}
+      : runtime_(runtime),
+        acceptor_(std::move(acceptor)),
+        missing_(std::move(missing)),
+        families_(std::move(families)),
+        connections_(runtime.executor) {}
 
   Task<void> run() override {
     while (true) {
@@ -105,7 +109,8 @@ class BeastHealthServer final : public HealthServer {
 
 }  // namespace
 
-Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen, std::function<std::string()> missing,
+Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen,
+                                                         std::function<std::string()> missing,
                                                          std::function<std::vector<Metrics::Family>()> families) {
   const auto colon = listen.rfind(':');
   boost::system::error_code error;
@@ -113,8 +118,10 @@ Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
   const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
-  const bool number = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
-  if (error || !number) return Error(Code::Invalid, "--listen " + listen + " is not address:port: write it as 127.0.0.1:8080");
+  const bool number = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos &&
+                      std::stoi(port) <= 65535;
+  if (error || !number)
+    return Error(Code::Invalid, "--listen " + listen + " is not address:port: write it as 127.0.0.1:8080");
 
   tcp::acceptor acceptor(runtime.executor);
   const tcp::endpoint endpoint(address, static_cast<unsigned short>(std::stoi(port)));
@@ -123,7 +130,8 @@ Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return Error(Code::Unavailable, "--listen " + listen + ": " + error.message() + "; choose another port");
-  std::unique_ptr<HealthServer> server = std::make_unique<BeastHealthServer>(runtime, std::move(acceptor), std::move(missing), std::move(families));
+  std::unique_ptr<HealthServer> server =
+      std::make_unique<BeastHealthServer>(runtime, std::move(acceptor), std::move(missing), std::move(families));
   return server;
 }
 

@@ -15,7 +15,8 @@ namespace tinf::daemon {
 class HealthServer {
  public:
   // `missing` is empty when all is ready. Invalid: not host:port. Unavailable: the address cannot be had.
-  static Result<std::unique_ptr<HealthServer>> open(Runtime& runtime, const std::string& listen, std::function<std::string()> missing,
+  static Result<std::unique_ptr<HealthServer>> open(Runtime& runtime, const std::string& listen,
+                                                    std::function<std::string()> missing,
                                                     std::function<std::vector<Metrics::Family>()> families);
   virtual ~HealthServer() = default;
 

@@ -1,7 +1,7 @@
 #include "tinf/daemon/options.h"
 
-#include <CLI/CLI.hpp>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <map>
@@ -37,7 +37,8 @@ Result<Duration> parse_duration(const std::string& text) {
     std::size_t end = text.find_first_of("0123456789.", unit);
     if (end == std::string::npos) end = text.size();
     const auto factor = kUnits.find(text.substr(unit, end - unit));
-    if (factor == kUnits.end() || text.substr(at, unit - at).find('.') != text.substr(at, unit - at).rfind('.')) return wrong;
+    if (factor == kUnits.end() || text.substr(at, unit - at).find('.') != text.substr(at, unit - at).rfind('.'))
+      return wrong;
     total += std::strtod(text.substr(at, unit - at).c_str(), nullptr) * factor->second;
     at = end;
   }
@@ -45,7 +46,8 @@ Result<Duration> parse_duration(const std::string& text) {
   return Duration(static_cast<Duration::rep>(total));
 }
 
-CLI::Option* add_duration(CLI::App& app, const std::string& names, Duration& to, const std::string& shown, const std::string& help) {
+CLI::Option* add_duration(CLI::App& app, const std::string& names, Duration& to, const std::string& shown,
+                          const std::string& help) {
   return app
       .add_option_function<std::string>(
           names, [&to](const std::string& text) { to = *parse_duration(text); }, help)
@@ -77,10 +79,17 @@ void add_common(CLI::App& app, CommonOptions& options) {
       ->check(valid([](const std::string& text) { return wire::check_topic_base("--payload", text); }))
       ->capture_default_str()
       ->group("Broker");
-  app.add_option("-q,--qos", broker.qos, "MQTT quality of service")->check(CLI::IsMember({0, 1, 2}))->capture_default_str()->group("Broker");
+  app.add_option("-q,--qos", broker.qos, "MQTT quality of service")
+      ->check(CLI::IsMember({0, 1, 2}))
+      ->capture_default_str()
+      ->group("Broker");
   app.add_flag("--tls", broker.tls, "Speak TLS (ssl:// and mqtts:// do)")->group("Broker");
-  app.add_option("--ca-crt", broker.ca_file, "Certificates that sign the broker's (default: the system's)")->check(CLI::ExistingFile)->group("Broker");
-  auto* certificate = app.add_option("--client-crt", broker.certificate_file, "Our certificate")->check(CLI::ExistingFile)->group("Broker");
+  app.add_option("--ca-crt", broker.ca_file, "Certificates that sign the broker's (default: the system's)")
+      ->check(CLI::ExistingFile)
+      ->group("Broker");
+  auto* certificate = app.add_option("--client-crt", broker.certificate_file, "Our certificate")
+                          ->check(CLI::ExistingFile)
+                          ->group("Broker");
   auto* key = app.add_option("--client-key", broker.key_file, "Its key")->check(CLI::ExistingFile)->group("Broker");
   certificate->needs(key);
   key->needs(certificate);
@@ -92,11 +101,14 @@ void add_common(CLI::App& app, CommonOptions& options) {
 
   app.add_option("--listen", options.listen, "host:port for /livez, /readyz and /metrics")->group("Operation");
   app.add_option_function<std::string>(
-         "--log-format", [&options](const std::string& form) { options.log_json = form == "json"; }, "text or json, on stderr")
+         "--log-format", [&options](const std::string& form) { options.log_json = form == "json"; },
+         "text or json, on stderr")
       ->check(CLI::IsMember({"text", "json"}))
       ->default_str("text")
       ->group("Operation");
-  app.add_flag_callback("-v,--verbose", [&options] { options.log_level = LogLevel::Debug; }, "Log details")->group("Operation");
+  app.add_flag_callback(
+         "-v,--verbose", [&options] { options.log_level = LogLevel::Debug; }, "Log details")
+      ->group("Operation");
 }
 
 // One line on stderr and exit code 2, or what was asked for on stdout and 0.
@@ -117,10 +129,18 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
   CLI::App app("Offers the objects of one Kubernetes cluster to informers behind a broker.", "provider");
   app.option_defaults()->always_capture_default(false);
   add_common(app, options.common);
-  app.add_option("--cluster", options.cluster, "The cluster's name: a DNS label")->required()->check(valid(wire::check_cluster_name))->group("Cluster");
-  app.add_option("-k,--kubeconfig", options.kubeconfig, "How to reach its API server (default: as kubectl finds it, KUBECONFIG included)")->group("Cluster");
-  app.add_option("--context", options.context, "A context of the kubeconfig (default: its current one)")->group("Cluster");
-  app.add_option("--allow", options.allow, "Offer these too, of secrets, events and leases")->group("Offer")->type_name("RESOURCE ...");
+  app.add_option("--cluster", options.cluster, "The cluster's name: a DNS label")
+      ->required()
+      ->check(valid(wire::check_cluster_name))
+      ->group("Cluster");
+  app.add_option("-k,--kubeconfig", options.kubeconfig,
+                 "How to reach its API server (default: as kubectl finds it, KUBECONFIG included)")
+      ->group("Cluster");
+  app.add_option("--context", options.context, "A context of the kubeconfig (default: its current one)")
+      ->group("Cluster");
+  app.add_option("--allow", options.allow, "Offer these too, of secrets, events and leases")
+      ->group("Offer")
+      ->type_name("RESOURCE ...");
   app.add_option("--offer", options.offer, "Offer these only")->group("Offer")->type_name("RESOURCE ...");
   app.add_option("--deny", options.deny, "Do not offer these")->group("Offer")->type_name("RESOURCE ...");
   app.add_flag("--managed-fields", options.keep_managed_fields, "Send metadata.managedFields too")->group("Offer");
@@ -138,16 +158,23 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   CLI::App app("Keeps a copy of the objects of many clusters, and prints what happens to them.", "informer");
   app.option_defaults()->always_capture_default(false);
   add_common(app, options.common);
-  app.add_option("--cluster", options.clusters, "A cluster to follow; may be repeated (default: every one that shows itself)")
+  app.add_option("--cluster", options.clusters,
+                 "A cluster to follow; may be repeated (default: every one that shows itself)")
       ->check(valid(wire::check_cluster_name))
       ->group("What to follow");
   app.add_option("-r,--resource", options.resources,
-                 "Plural, singular, short name or kind, with .version.group if wanted; may be repeated (default: all that is offered)")
+                 "Plural, singular, short name or kind, with .version.group if wanted; may be repeated (default: all "
+                 "that is offered)")
       ->group("What to follow");
   app.add_option("-n,--namespace", options.namespace_name, "Of one namespace only")->group("What to follow");
-  app.add_option("-l,--selector", options.label_selector, "Label selector, as kubectl takes it")->check(valid(LabelSelector::parse))->group("What to follow");
-  app.add_option("--field-selector", options.field_selector, "Field selector, as kubectl takes it")->check(valid(FieldSelector::parse))->group("What to follow");
-  app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")->group("What to follow");
+  app.add_option("-l,--selector", options.label_selector, "Label selector, as kubectl takes it")
+      ->check(valid(LabelSelector::parse))
+      ->group("What to follow");
+  app.add_option("--field-selector", options.field_selector, "Field selector, as kubectl takes it")
+      ->check(valid(FieldSelector::parse))
+      ->group("What to follow");
+  app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")
+      ->group("What to follow");
   add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often")->group("Output");
   app.add_option_function<std::string>(
          "-o,--output",
@@ -158,7 +185,9 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
       ->check(CLI::IsMember({"lines", "json", "none"}))
       ->default_str("lines")
       ->group("Output");
-  app.add_flag("--managed-fields", options.show_managed_fields, "Print metadata.managedFields, where providers send them")->group("Output");
+  app.add_flag("--managed-fields", options.show_managed_fields,
+               "Print metadata.managedFields, where providers send them")
+      ->group("Output");
   app.add_flag("--once", options.once, "Exit 0 as soon as everything asked for is there")->group("Output");
   add_duration(app, "--timeout", options.timeout, "1m", "With --once: how long that may take")->group("Output");
   try {

@@ -55,8 +55,12 @@ std::string as_text(const LogRecord& record) {
 }
 
 std::string as_json(const LogRecord& record) {
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
-  boost::json::object line{{"time", now.count()}, {"level", to_string(record.level)}, {"component", record.component}, {"message", record.message}};
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  boost::json::object line{{"time", now.count()},
+                           {"level", to_string(record.level)},
+                           {"component", record.component},
+                           {"message", record.message}};
   for (const LogField& field : record.fields) line[field.name] = field.value;
   return boost::json::serialize(line);
 }
@@ -66,8 +70,11 @@ Log make_log(const CommonOptions& options) {
   logger->set_pattern(options.log_json ? "%v" : "%Y-%m-%dT%H:%M:%S.%e %^%L%$ %v");
   logger->set_level(level_of(options.log_level));
   const bool json = options.log_json;
-  return Log([logger, json](const LogRecord& record) { logger->log(level_of(record.level), json ? as_json(record) : as_text(record)); },
-             options.log_level);
+  return Log(
+      [logger, json](const LogRecord& record) {
+        logger->log(level_of(record.level), json ? as_json(record) : as_text(record));
+      },
+      options.log_level);
 }
 
 }  // namespace
@@ -107,11 +114,12 @@ int Process::fail(const Error& error) const {
 Task<void> Process::live(Task<Result<void>> work, std::function<Task<void>()> farewell) {
   TaskGroup aside(context_.get_executor());
   if (!options_.listen.empty()) {
-    auto health = HealthServer::open(runtime_, options_.listen, [this] { return missing_ ? missing_() : std::string(); },
-                                     [this] {
-                                       if (refresh_) refresh_();
-                                       return metrics_.collect();
-                                     });
+    auto health = HealthServer::open(
+        runtime_, options_.listen, [this] { return missing_ ? missing_() : std::string(); },
+        [this] {
+          if (refresh_) refresh_();
+          return metrics_.collect();
+        });
     if (!health) {
       fail(health.error());
       co_return;

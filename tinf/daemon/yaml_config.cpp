@@ -23,7 +23,8 @@ std::vector<CLI::ConfigItem> YamlConfig::from_config(std::istream& input) const 
       items.push_back(std::move(item));
     }
   } catch (const YAML::Exception& error) {
-    throw CLI::ConfigError("the configuration file is not YAML: line " + std::to_string(error.mark.line + 1) + ": " + error.msg);
+    throw CLI::ConfigError("the configuration file is not YAML: line " + std::to_string(error.mark.line + 1) + ": " +
+                           error.msg);
   }
   return items;
 }

@@ -8,8 +8,8 @@
 
 namespace tinf::daemon {
 
-// Reads a YAML mapping of flag names without dashes to scalars or lists of scalars. Throws CLI::ConfigError, which names
-// the line, for anything else.
+// Reads a YAML mapping of flag names without dashes to scalars or lists of scalars. Throws CLI::ConfigError, which
+// names the line, for anything else.
 class YamlConfig final : public CLI::Config {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override;

@@ -1,0 +1,101 @@
+// What stands on stdout is read by programs: exactly these members, one line each, whatever an object holds.
+#include "tinf/daemon/event_printer.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <thread>
+
+namespace tinf::daemon {
+namespace {
+
+using ::testing::ElementsAre;
+
+ObjectPtr parsed(const std::string& json) {
+  ParseOptions as_it_is;
+  as_it_is.keep_managed_fields = true;
+  return Object::parse(json, as_it_is).value();
+}
+
+const char* const kObject =
+    "{\"kind\":\"Deployment\",\"metadata\":{\"name\":\"web\",\"namespace\":\"default\",\"uid\":\"u\","
+    "\"resourceVersion\":\"812\","
+    "\"managedFields\":[{\"manager\":\"m\"}]},\n\"spec\":{}}";
+
+struct EventPrinterTest : ::testing::Test {
+  EventPrinterTest() { EXPECT_EQ(pipe(ends), 0); }
+  ~EventPrinterTest() override {
+    close(ends[0]);
+    if (ends[1] >= 0) close(ends[1]);
+  }
+  std::string written() {
+    close(ends[1]);
+    ends[1] = -1;
+    std::string text;
+    char buffer[4096];
+    for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
+      text.append(buffer, static_cast<std::size_t>(got));
+    return text;
+  }
+
+  int ends[2];
+  const Resource deployments{"apps", "v1", "deployments"};
+};
+
+TEST_F(EventPrinterTest, ALineNamesClusterTypeResourceKeyAndVersion) {
+  EventPrinter printer(OutputForm::Lines, false, ends[1]);
+  printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
+  printer.synced("cluster1", deployments, 1, "v");
+  EXPECT_EQ(written(),
+            "cluster1  ADDED  deployments.apps  default/web  rv=812\ncluster1  SYNCED  deployments.apps  1 object\n");
+}
+
+TEST_F(EventPrinterTest, JsonHasExactlyTheDocumentedMembersOnOneLine) {
+  EventPrinter printer(OutputForm::Json, false, ends[1]);
+  printer.event("MODIFIED", "cluster1", deployments, *parsed(kObject));
+  const std::string text = written();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  const auto line = boost::json::parse(text).as_object();
+  std::vector<std::string> members;
+  for (const auto& member : line) members.emplace_back(member.key());
+  EXPECT_THAT(members, ElementsAre("type", "cluster", "group", "version", "resource", "namespace", "name",
+                                   "resourceVersion", "object"));
+  EXPECT_EQ(line.at("resourceVersion"), "812");
+  EXPECT_FALSE(line.at("object").at("metadata").as_object().contains("managedFields"));
+}
+
+TEST_F(EventPrinterTest, ManagedFieldsOnRequest) {
+  EventPrinter printer(OutputForm::Json, true, ends[1]);
+  printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
+  EXPECT_TRUE(boost::json::parse(written()).at("object").at("metadata").as_object().contains("managedFields"));
+}
+
+TEST_F(EventPrinterTest, NoneWritesNothing) {
+  EventPrinter printer(OutputForm::None, false, ends[1]);
+  printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
+  printer.synced("cluster1", deployments, 1, "v");
+  EXPECT_EQ(written(), "");
+}
+
+TEST_F(EventPrinterTest, AReaderThatIsGoneIsNoticed) {
+  std::signal(SIGPIPE, SIG_IGN);
+  EventPrinter printer(OutputForm::Lines, false, ends[1]);
+  close(ends[0]);
+  printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
+  EXPECT_TRUE(printer.broken());
+  ends[0] = open("/dev/null", O_RDONLY);
+}
+
+TEST_F(EventPrinterTest, StopEndsAWriteThatNobodyReads) {
+  EventPrinter printer(OutputForm::Json, false, ends[1]);
+  const ObjectPtr large = parsed(R"({"metadata":{"name":"large"},"data":")" + std::string(1 << 20, 'x') + "\"}");
+  std::thread writer([&] { printer.event("ADDED", "cluster1", deployments, *large); });
+  printer.stop();
+  writer.join();
+}
+
+}  // namespace
+}  // namespace tinf::daemon

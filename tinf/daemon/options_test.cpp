@@ -1,0 +1,152 @@
+// Command lines as users write them, with the environment and a configuration file behind them.
+#include "tinf/daemon/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace tinf::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct OptionsTest : ::testing::Test {
+  OptionsTest() {
+    unsetenv("BROKER");
+    char name[] = "/tmp/tinf-options-XXXXXX";
+    folder = mkdtemp(name);
+  }
+  ~OptionsTest() override {
+    unsetenv("BROKER");
+    for (const std::string& file : files) unlink(file.c_str());
+    rmdir(folder.c_str());
+  }
+
+  std::string file(const std::string& name, const std::string& text) {
+    files.push_back(folder + "/" + name);
+    std::ofstream(files.back()) << text;
+    return files.back();
+  }
+
+  template <class Options>
+  Parsed<Options> parse(Parsed<Options> (*parser)(int, char**), std::vector<std::string> words) {
+    words.insert(words.begin(), "program");
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    ::testing::internal::CaptureStderr();
+    auto parsed = parser(static_cast<int>(arguments.size()), arguments.data());
+    said = ::testing::internal::GetCapturedStderr();
+    return parsed;
+  }
+  ProviderDaemonOptions provider(std::vector<std::string> words) {
+    auto parsed = parse(parse_provider, std::move(words));
+    EXPECT_TRUE(std::holds_alternative<ProviderDaemonOptions>(parsed)) << said;
+    return std::get<ProviderDaemonOptions>(parsed);
+  }
+  InformerDaemonOptions informer(std::vector<std::string> words) {
+    auto parsed = parse(parse_informer, std::move(words));
+    EXPECT_TRUE(std::holds_alternative<InformerDaemonOptions>(parsed)) << said;
+    return std::get<InformerDaemonOptions>(parsed);
+  }
+  // The exit code and, in `said`, one line about why.
+  int refused(std::vector<std::string> words) {
+    auto parsed = parse(parse_informer, std::move(words));
+    if (!std::holds_alternative<int>(parsed)) return 0;
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+    return std::get<int>(parsed);
+  }
+
+  std::string folder;
+  std::vector<std::string> files;
+  std::string said;
+};
+
+TEST_F(OptionsTest, TheLinesThatUsersKnow) {
+  const auto options = provider({"--broker", "tcp://127.0.0.1:1883", "--client-id", "sourceId", "--signal", "/signal",
+                                 "--payload", "/payload", "--cluster", "cluster1"});
+  EXPECT_EQ(options.common.broker.url, "tcp://127.0.0.1:1883");
+  EXPECT_EQ(options.common.broker.client_id, "sourceId");
+  EXPECT_EQ(options.cluster, "cluster1");
+  EXPECT_EQ(options.common.broker.qos, 1);
+}
+
+TEST_F(OptionsTest, BothSpellingsOfTheTopicBases) {
+  const auto options = informer({"-b", "h:1", "--signal-topic", "a/s", "--payload-topic", "a/p"});
+  EXPECT_EQ(options.common.signal_base, "a/s");
+  EXPECT_EQ(options.common.payload_base, "a/p");
+}
+
+TEST_F(OptionsTest, TheBrokerMayComeFromTheEnvironmentAndAFlagWins) {
+  setenv("BROKER", "tcp://env:1", 1);
+  EXPECT_EQ(informer({}).common.broker.url, "tcp://env:1");
+  EXPECT_EQ(informer({"-b", "tcp://flag:1"}).common.broker.url, "tcp://flag:1");
+}
+
+TEST_F(OptionsTest, AConfigurationFileHoldsAnyOptionByItsName) {
+  const auto config =
+      file("c.yaml",
+           "broker: tcp://file:1\nqos: 2\nresource: [configmaps, deployments.apps]\nmetadata-only: true\nresync: 5m\n");
+  const auto options = informer({"--config", config, "--qos", "0"});
+  EXPECT_EQ(options.common.broker.url, "tcp://file:1");
+  EXPECT_EQ(options.common.broker.qos, 0);  // The command line wins.
+  EXPECT_THAT(options.resources, ElementsAre("configmaps", "deployments.apps"));
+  EXPECT_TRUE(options.metadata_only);
+  EXPECT_EQ(options.resync, 5min);
+}
+
+TEST_F(OptionsTest, AConfigurationFileWithAnUnknownNameIsRefusedByThatName) {
+  const auto config = file("c.yaml", "broker: tcp://file:1\nbroken: 1\n");
+  EXPECT_EQ(refused({"--config", config}), 2);
+  EXPECT_THAT(said, HasSubstr("broken"));
+}
+
+TEST_F(OptionsTest, AConfigurationFileThatIsNoMappingIsRefused) {
+  EXPECT_EQ(refused({"--config", file("c.yaml", "- broker\n")}), 2);
+  EXPECT_EQ(refused({"--config", file("d.yaml", "broker: [\n")}), 2);
+  EXPECT_EQ(refused({"--config", folder + "/none.yaml"}), 2);
+}
+
+TEST_F(OptionsTest, WhatIsWrongIsNamedAndEndsWithTwo) {
+  const struct {
+    std::vector<std::string> words;
+    const char* named;
+  } cases[] = {
+      {{"-b", "h:1", "--frobnicate"}, "--frobnicate"},
+      {{}, "--broker"},
+      {{"-b", "h:1", "--qos", "3"}, "--qos"},
+      {{"-b", "h:1", "--cluster", "Cluster_1"}, "Cluster_1"},
+      {{"-b", "h:1", "--cluster", "a/b"}, "a/b"},
+      {{"-b", "h:1", "--client-id", "a+b"}, "a+b"},
+      {{"-b", "h:1", "--signal", "/a/#"}, "/a/#"},
+      {{"-b", "h:1", "--payload", "/a/"}, "/a/"},
+      {{"-b", "h:1", "-l", "a in ("}, "--selector"},
+      {{"-b", "h:1", "--field-selector", "a"}, "--field-selector"},
+      {{"-b", "h:1", "--resync", "soon"}, "soon"},
+      {{"-b", "h:1", "--ca-crt", "/no/such/file"}, "/no/such/file"},
+      {{"-b", "h:1", "-o", "yaml"}, "yaml"},
+      {{"-b", "h:1", "--password-file", "/etc/hostname"}, "--username"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(refused(each.words), 2) << each.named;
+    EXPECT_THAT(said, HasSubstr(each.named));
+  }
+}
+
+TEST_F(OptionsTest, HelpAndVersionAreNoErrors) {
+  ::testing::internal::CaptureStdout();
+  const auto help = parse(parse_informer, {"--help"});
+  const auto version = parse(parse_provider, {"--version"});
+  const std::string out = ::testing::internal::GetCapturedStdout();
+  EXPECT_EQ(std::get<int>(help), 0);
+  EXPECT_EQ(std::get<int>(version), 0);
+  EXPECT_THAT(out, HasSubstr("--field-selector"));
+  EXPECT_THAT(out, HasSubstr("provider 0."));
+}
+
+}  // namespace
+}  // namespace tinf::daemon
