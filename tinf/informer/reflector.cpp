@@ -202,6 +202,7 @@ Task<Result<void>> Reflector::store(Snapshot all) {
   auto stored = co_await sink_.replace(std::move(all));
   if (!stored) co_return stored;
   version_ = std::move(at);
+  doubtful_ = doubtful_ && !list_latest_;  // Only a list at "" is the source's own word.
   list_latest_ = false;
   list_unpaged_ = false;
   failed_watches_ = 0;
@@ -329,8 +330,10 @@ Task<ReflectorStep> Reflector::watch() {
       const Error error = opened->error();
       if (is_expired(error)) co_return watch_expired();
       // Nobody there, or too busy: a list would not fare better, and makes it worse.
-      if (error.code == Code::Unavailable || error.code == Code::TooManyRequests)
+      if (error.code == Code::Unavailable || error.code == Code::TooManyRequests) {
+        doubtful_ = doubtful_ || error.code == Code::Unavailable;
         co_return wait_then(ReflectorStep::Watching, error);
+      }
       co_return watch_ended(error, began, false);
     }
     stream_ = std::move(**opened);
@@ -402,6 +405,8 @@ ReflectorStep Reflector::watch_ended(const Error& error, TimePoint opened, bool 
     lists_without_health_ = 0;
     return ReflectorStep::Watching;
   }
+  // A server set back to a backup keeps quiet about it: a watch from its future says nothing until that has come.
+  doubtful_ = doubtful_ || error.code == Code::Unavailable;
   if (progressed) backoff_.reset();
   if (++failed_watches_ >= kWatchesWithoutProgress) {
     failed_watches_ = 0;
@@ -423,7 +428,7 @@ ReflectorStep Reflector::watch_expired() {
 Task<Reflector::Alarm> Reflector::watchdog(TimePoint cut) {
   Clock& clock = runtime_.clock;
   const bool probes = traits_.decimal_versions && options_.probe_after > Duration();
-  TimePoint probe_at = probes ? clock.now() + options_.probe_after : TimePoint::max();
+  TimePoint probe_at = probes ? clock.now() + (doubtful_ ? Duration() : options_.probe_after) : TimePoint::max();
   while (true) {
     if (relist_asked_) co_return Alarm::RelistAsked;
     if (clock.now() >= cut) co_return Alarm::Silent;
@@ -433,8 +438,11 @@ Task<Reflector::Alarm> Reflector::watchdog(TimePoint cut) {
       asked.version_only = true;
       auto answer =
           co_await within(clock, std::min(cut, clock.now() + options_.open_deadline), source_.list(scope_, asked));
-      if (answer && *answer && (*answer)->version.is_before(version_)) co_return Alarm::Rewound;
-      probe_at = clock.now() + options_.probe_after;
+      if (answer && *answer) {
+        doubtful_ = false;
+        if ((*answer)->version.is_before(version_)) co_return Alarm::Rewound;
+      }
+      probe_at = clock.now() + (doubtful_ ? options_.probe_again : options_.probe_after);
       continue;
     }
     co_await wake_.wait_until(clock, std::min(cut, probe_at));

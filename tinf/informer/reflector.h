@@ -38,6 +38,7 @@ struct ReflectorOptions {
   Duration short_watch = std::chrono::seconds(1);   // One that ends sooner, without events, has failed.
   // A watch this quiet is suspected to stand at a version that the source has lost; zero: never.
   Duration probe_after = std::chrono::minutes(5);
+  Duration probe_again = std::chrono::seconds(10);  // After one that was not answered, while there is a doubt.
 
   BackoffOptions backoff;
   // For Forbidden and NotFound: a state that a person or a CRD changes, not a passing fault.
@@ -136,6 +137,7 @@ class Reflector {
   Signal wake_;
   bool synced_ = false;
   bool relist_asked_ = false;
+  bool doubtful_ = false;      // The source was away since it last said where it stands: it may be set back.
   bool list_latest_ = false;   // The next list asks for "", because our version is gone or not to be trusted.
   bool list_unpaged_ = false;  // The next list asks for all at once, because a page's token expired.
   int page_size_;

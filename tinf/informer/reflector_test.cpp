@@ -164,7 +164,8 @@ TEST_F(ReflectorTest, WaitsWhenEvenTheWholeLatestListExpires) {
 TEST_F(ReflectorTest, ResumesWithoutAListWhenOnlyTheConnectionBroke) {
   source.expects_list().replies({object("a", 1)}, version("1"));
   source.expects_watch(version("1")).sends(modified("a", 5)).ends_with(Code::Unavailable);
-  source.expects_watch(version("5")).after(800ms);  // One backoff step, no list.
+  source.expects_watch(version("5")).after(800ms);  // One backoff step, no list but for the version.
+  source.expects_list(version("")).version_only().replies({}, version("5"));
   run();
   EXPECT_SCRIPT_DONE();
 }
@@ -273,6 +274,7 @@ TEST_F(ReflectorTest, MovesItsVersionWithEveryEventAndBookmark) {
       .bookmark(version("9"))
       .ends_with(Code::Unavailable);
   source.expects_watch(version("9"));
+  source.expects_list(version("")).version_only().replies({}, version("9"));
   run();
   EXPECT_SCRIPT_DONE();
   EXPECT_THAT(names(), ElementsAre("a"));
@@ -336,6 +338,20 @@ TEST_F(ReflectorTest, FollowsASourceThatWasRestoredWhenAnEventTellsOfIt) {
   EXPECT_SCRIPT_DONE();
 }
 
+TEST_F(ReflectorTest, AsksASourceThatWasAwayWhereItStandsAndFollowsItsBackup) {
+  source.expects_list().replies({object("a", 90), object("b", 95)}, version("100"));
+  source.expects_watch(version("100")).ends_with(Code::Timeout);  // As by a server that shuts down politely.
+  source.expects_watch(version("100")).refuses(Code::Unavailable);
+  source.expects_watch(version("100"));  // Says nothing until its version comes, perhaps in hours.
+  source.expects_list(version("")).paged(1).version_only().refuses(Code::Unavailable);
+  source.expects_list(version("")).version_only().after(10s).replies({}, version("40"));
+  source.expects_list(version("")).paged(500).replies({object("a", 40)}, version("40"));
+  source.expects_watch(version("40"));
+  run();
+  EXPECT_SCRIPT_DONE();
+  EXPECT_THAT(names(), ElementsAre("a"));
+}
+
 TEST_F(ReflectorTest, ProbesAQuietWatchAndFollowsASourceThatWasRestored) {
   source.expects_list().replies({object("a", 100)}, version("100"));
   source.expects_watch(version("100"));
@@ -364,6 +380,7 @@ TEST_F(ReflectorTest, TakesAWatchForDeadThatOutlivesItsTime) {
   source.expects_list().replies({}, version("1"));
   source.expects_watch(version("1"));  // Its peer has vanished without a word.
   source.expects_watch(version("1"));
+  source.expects_list(version("")).version_only().replies({}, version("1"));
   run(6min);
   EXPECT_SCRIPT_DONE();
   EXPECT_EQ(source.open_streams(), 1);
@@ -374,6 +391,7 @@ TEST_F(ReflectorTest, GivesUpAListAndAWatchThatNeverAnswer) {
   source.expects_list().paged(250).after(10min).replies({}, version("1"));
   source.expects_watch(version("1")).takes(24h);
   source.expects_watch(version("1"));
+  source.expects_list(version("")).version_only().replies({}, version("1"));
   run(15min);
   EXPECT_SCRIPT_DONE();
   EXPECT_THAT(errors, ElementsAre(Code::Timeout, Code::Unavailable));
@@ -480,6 +498,7 @@ TEST_F(StreamingListTest, IsSyncedOnlyAfterTheEndBookmarkAndGoesOnWithTheSameStr
       .sends(added("c", 10))
       .ends_with(Code::Unavailable);
   source.expects_watch(version("10"));
+  source.expects_list(version("")).version_only().replies({}, version("10"));
   start();
   time.run_for(5s);
   EXPECT_FALSE(reflector->synced());
