@@ -373,7 +373,7 @@ Result<Bulk> read_bulk(std::string_view text) {
       error = field.value().get_bool().get(bulk.last);
     } else if (key == "events") {
       simdjson::ondemand::array events;
-      error = field.value().get_array().get(events);
+      if (field.value().get_array().get(events)) return invalid("a body whose events are not a list");
       for (auto item : events) {
         if (error) break;
         simdjson::ondemand::object event;
