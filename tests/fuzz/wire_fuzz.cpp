@@ -17,9 +17,10 @@
 namespace tinf::wire {
 namespace {
 
-constexpr const char* kTypes[] = {
-    "tinf.v1.watch",  "tinf.v1.renew",    "tinf.v1.unwatch", "tinf.v1.fetch",  "tinf.v1.hello", "tinf.v1.frame",   "tinf.v1.page", "tinf.v1.notice",
-    "tinf.v1.digest", "tinf.v1.presence", "tinf.v1.client",  "tinf.v1.ranges", "tinf.v2.frame", "tinf.v1.unknown", "io.alien.page"};
+constexpr const char* kTypes[] = {"tinf.v1.watch",  "tinf.v1.renew",    "tinf.v1.unwatch", "tinf.v1.fetch",
+                                  "tinf.v1.hello",  "tinf.v1.frame",    "tinf.v1.page",    "tinf.v1.notice",
+                                  "tinf.v1.digest", "tinf.v1.presence", "tinf.v1.client",  "tinf.v1.ranges",
+                                  "tinf.v2.frame",  "tinf.v1.unknown",  "io.alien.page"};
 
 DecodeLimits limits() {
   DecodeLimits limits;
@@ -84,7 +85,8 @@ void in_parts(const Message& whole, unsigned cut, const Result<std::optional<Dec
   auto joined = decoder.decode(parts.back());
   demand(joined.has_value() == expected.has_value(), "parts join to what the whole is");
   if (joined.has_value()) {
-    demand(joined->has_value() && bytes_of((*joined)->body) == bytes_of((*expected)->body), "parts join to the value of the whole");
+    demand(joined->has_value() && bytes_of((*joined)->body) == bytes_of((*expected)->body),
+           "parts join to the value of the whole");
   }
   demand(decoder.waiting_bytes() == 0, "nothing waits once all parts were there");
 }

@@ -17,7 +17,9 @@ class Random {
   static Random from_entropy();
 
   std::uint64_t next() { return engine_(); }
-  std::uint64_t below(std::uint64_t bound) { return std::uniform_int_distribution<std::uint64_t>(0, bound - 1)(engine_); }
+  std::uint64_t below(std::uint64_t bound) {
+    return std::uniform_int_distribution<std::uint64_t>(0, bound - 1)(engine_);
+  }
   double fraction() { return std::uniform_real_distribution<double>(0, 1)(engine_); }  // [0, 1)
   Duration between(Duration low, Duration high);
   bool chance(double probability) { return fraction() < probability; }

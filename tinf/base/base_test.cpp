@@ -197,8 +197,8 @@ TEST(Metrics, ASeriesLeavesWithItsLastHolder) {
 }
 
 TEST(Error, CodesAndStatusesAgree) {
-  for (const Code code : {Code::NotFound, Code::Expired, Code::Invalid, Code::Unauthorized, Code::Forbidden, Code::TooManyRequests,
-                          Code::Unavailable, Code::Timeout, Code::Internal}) {
+  for (const Code code : {Code::NotFound, Code::Expired, Code::Invalid, Code::Unauthorized, Code::Forbidden,
+                          Code::TooManyRequests, Code::Unavailable, Code::Timeout, Code::Internal}) {
     EXPECT_EQ(code_from_http_status(http_status(code)), code) << to_string(code);
   }
 }

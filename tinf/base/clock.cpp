@@ -69,7 +69,8 @@ Task<bool> Signal::wait_until(Clock& clock, TimePoint deadline) {
   co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   // A cancelled wait has seen neither its signal nor its deadline: nobody must go on as if it had.
   const auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) throw boost::system::system_error(asio::error::operation_aborted);
+  if (state.cancelled() != asio::cancellation_type::none)
+    throw boost::system::system_error(asio::error::operation_aborted);
   co_return waiter->notified;
 }
 

@@ -19,8 +19,8 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  virtual TimePoint now() const = 0;       // Monotone.
-  virtual WallTime wall_now() const = 0;   // May jump; for display and for expiry dates only.
+  virtual TimePoint now() const = 0;      // Monotone.
+  virtual WallTime wall_now() const = 0;  // May jump; for display and for expiry dates only.
 
   Task<void> sleep_for(Duration duration);
   Task<void> sleep_until(TimePoint deadline);

@@ -22,9 +22,9 @@ class WatchStream {
   // Waits for the next changes or bookmark. Versions never go backwards within one stream, batches are not empty
   // unless they carry a version. After any error the stream is over:
   // Expired: the version we resumed from is gone; list again.
-  // Unavailable: the stream broke. Timeout: the source ended it in good order (its time was up), or was silent for too long.
-  // Both: watch again from the last version seen.
-  // TooManyRequests, Forbidden, NotFound, Unauthorized, Invalid, Internal: what the source said instead of an event.
+  // Unavailable: the stream broke. Timeout: the source ended it in good order (its time was up), or was silent for too
+  // long. Both: watch again from the last version seen. TooManyRequests, Forbidden, NotFound, Unauthorized, Invalid,
+  // Internal: what the source said instead of an event.
   virtual Task<Result<EventBatch>> next() = 0;
 };
 

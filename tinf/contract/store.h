@@ -40,11 +40,12 @@ class StoreWriter {
   virtual ~StoreWriter() = default;
 
   // Makes the store hold exactly `all`; readers see the old set or the new one. An object equal to the one
-  // already held (same uid, version and bytes) is kept, so that a list that changes nothing allocates nothing that stays.
+  // already held (same uid, version and bytes) is kept, so that a list that changes nothing allocates nothing that
+  // stays.
   virtual Task<Result<void>> replace(Snapshot all) = 0;
 
-  // Applies changes in their order. Idempotent: after a reconnect an event may come twice. Deleting what is not there, or
-  // what has another uid than the event's, changes nothing.
+  // Applies changes in their order. Idempotent: after a reconnect an event may come twice. Deleting what is not there,
+  // or what has another uid than the event's, changes nothing.
   virtual Task<Result<void>> apply(EventBatch changes) = 0;
 };
 

@@ -126,6 +126,8 @@ class Follower {
     std::optional<std::uint32_t> last;
     std::uint64_t objects = 0;
     int fruitless = 0;  // Fetches since the last page.
+
+    Incoming() {}  // Not defaulted: clang then takes it for a thing that cannot be made inside the class around it.
   };
 
   void ask(bool at_once);

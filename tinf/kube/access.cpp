@@ -9,9 +9,10 @@ Task<Result<bool>> may(RestClient& client, const Resource& resource, std::string
   request.method = "POST";
   request.headers.emplace_back("Content-Type", "application/json");
   // Names out of discovery are DNS names: nothing in them wants escaping.
-  request.body = R"({"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{"resourceAttributes":{"group":")" +
-                 resource.group + R"(","version":")" + resource.version + R"(","resource":")" + resource.name + R"(","verb":")" +
-                 std::string(verb) + R"("}}})";
+  request.body =
+      R"({"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{"resourceAttributes":{"group":")" +
+      resource.group + R"(","version":")" + resource.version + R"(","resource":")" + resource.name + R"(","verb":")" +
+      std::string(verb) + R"("}}})";
   auto response = co_await client.request(std::move(request));
   if (!response) {
     if (response.error().code == Code::NotFound) co_return true;
@@ -21,8 +22,8 @@ Task<Result<bool>> may(RestClient& client, const Resource& resource, std::string
   simdjson::dom::element answer;
   bool allowed = false;
   if (parser.parse(response->body).get(answer) || answer.at_pointer("/status/allowed").get(allowed)) {
-    co_return Error(Code::Internal, "the API server's answer to \"may I " + std::string(verb) + " " + resource.group_resource() +
-                                        "\" is no SelfSubjectAccessReview");
+    co_return Error(Code::Internal, "the API server's answer to \"may I " + std::string(verb) + " " +
+                                        resource.group_resource() + "\" is no SelfSubjectAccessReview");
   }
   co_return allowed;
 }

@@ -10,8 +10,8 @@
 
 namespace tinf::kube {
 
-// True if the client's account may do `verb` with `resource` in all namespaces (a SelfSubjectAccessReview). A server that
-// does not know such questions allows everything. Errors: those of RestClient::request.
+// True if the client's account may do `verb` with `resource` in all namespaces (a SelfSubjectAccessReview). A server
+// that does not know such questions allows everything. Errors: those of RestClient::request.
 Task<Result<bool>> may(RestClient& client, const Resource& resource, std::string_view verb);
 
 }  // namespace tinf::kube

@@ -1,5 +1,6 @@
 // Finding an object's metadata in its bytes, and cutting managedFields out of them without touching the rest.
-// simdjson's DOM pass validates everything (on-demand skips what it does not read); the on-demand pass then gives spans.
+// simdjson's DOM pass validates everything (on-demand skips what it does not read); the on-demand pass then gives
+// spans.
 #include "tinf/object/object.h"
 
 #include <simdjson.h>
@@ -18,7 +19,8 @@ constexpr std::size_t kMaximumDepth = 256;  // Kubernetes objects nest below 64;
 class PaddedCopy {
  public:
   simdjson::padded_string_view of(std::string_view json) {
-    if (buffer_.size() < json.size() + simdjson::SIMDJSON_PADDING) buffer_.resize(json.size() + simdjson::SIMDJSON_PADDING);
+    if (buffer_.size() < json.size() + simdjson::SIMDJSON_PADDING)
+      buffer_.resize(json.size() + simdjson::SIMDJSON_PADDING);
     std::memcpy(buffer_.data(), json.data(), json.size());
     return simdjson::padded_string_view(buffer_.data(), json.size(), buffer_.size());
   }
@@ -164,7 +166,8 @@ struct Object::Scanner {
 
 Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& options) {
   if (json.size() > std::numeric_limits<std::uint32_t>::max() / 2) {
-    return Error(Code::Invalid, "an object of " + std::to_string(json.size()) + " bytes: more than any API server stores");
+    return Error(Code::Invalid,
+                 "an object of " + std::to_string(json.size()) + " bytes: more than any API server stores");
   }
   const auto padded = padded_copy.of(json);
   if (auto error = validating_parser().parse(padded.data(), padded.size(), false).error()) {
@@ -177,13 +180,15 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   auto error = ondemand_parser.iterate(padded).get(document);
   if (!error) error = document.get_object().get(root);
   if (!error) error = found.scan(root, !options.keep_managed_fields);
-  if (error) return Error(Code::Invalid, std::string("an object's metadata cannot be read: ") + simdjson::error_message(error));
+  if (error)
+    return Error(Code::Invalid, std::string("an object's metadata cannot be read: ") + simdjson::error_message(error));
 
   const auto text = [&](Span span) { return std::string_view(padded.data() + span.offset, span.length); };
   const auto name = text(found.name);
-  if (name.empty() || name.find('/') != std::string_view::npos || !is_plain(name) || !is_plain(text(found.namespace_name)) ||
-      !is_plain(text(found.uid)) || !is_plain(text(found.resource_version))) {
-    return Error(Code::Invalid, "an object's metadata.name, namespace, uid or resourceVersion is missing or not a plain string");
+  if (name.empty() || name.find('/') != std::string_view::npos || !is_plain(name) ||
+      !is_plain(text(found.namespace_name)) || !is_plain(text(found.uid)) || !is_plain(text(found.resource_version))) {
+    return Error(Code::Invalid,
+                 "an object's metadata.name, namespace, uid or resourceVersion is missing or not a plain string");
   }
 
   // From here on nothing can fail: put the bytes that stay together.
@@ -224,7 +229,8 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   }
   if (found.api_version.length == 0 && !options.api_version.empty()) {
     const auto from = brace + front.size() - options.api_version.size() - 2;
-    object->api_version_ = Span{static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(options.api_version.size())};
+    object->api_version_ =
+        Span{static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(options.api_version.size())};
   }
   object->namespace_ = moved(found.namespace_name);
   object->name_ = moved(found.name);

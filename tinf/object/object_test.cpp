@@ -24,9 +24,10 @@ constexpr std::string_view kConfigMap =
 
 TEST(Object, KeepsTheBytesButManagedFields) {
   const auto object = parsed(kConfigMap);
-  EXPECT_EQ(object->raw(),
-            R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"web","namespace":"default","uid":"u1","resourceVersion":"812",)"
-            R"("labels":{"app":"a\"b","tier":"x"}},"data":{"k":"v"}})");
+  EXPECT_EQ(
+      object->raw(),
+      R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"web","namespace":"default","uid":"u1","resourceVersion":"812",)"
+      R"("labels":{"app":"a\"b","tier":"x"}},"data":{"k":"v"}})");
   EXPECT_EQ(object->kind(), "ConfigMap");
   EXPECT_EQ(object->key(), (ObjectKey{"default", "web"}));
   EXPECT_EQ(object->uid(), "u1");
@@ -35,7 +36,8 @@ TEST(Object, KeepsTheBytesButManagedFields) {
 }
 
 TEST(Object, CutsManagedFieldsWhereverTheyStand) {
-  EXPECT_EQ(parsed(R"({"metadata":{"managedFields":[1],"name":"a","uid":"u"}})")->raw(), R"({"metadata":{"name":"a","uid":"u"}})");
+  EXPECT_EQ(parsed(R"({"metadata":{"managedFields":[1],"name":"a","uid":"u"}})")->raw(),
+            R"({"metadata":{"name":"a","uid":"u"}})");
   EXPECT_EQ(parsed(R"({"metadata":{"name":"a" , "managedFields" : [1] }})")->raw(), R"({"metadata":{"name":"a" }})");
   EXPECT_EQ(parsed(R"({"metadata":{"name":"a","managedFields":[],"uid":"u"}})")->uid(), "u");
   ParseOptions keep;
@@ -70,8 +72,9 @@ TEST(Object, RefusesWhatIsNotAnObject) {
   for (int i = 0; i < 1000; ++i) deep += "[";
   for (const std::string& bad : std::vector<std::string>{
            "", "[]", "null", "{", R"({"metadata":{}})", R"({"metadata":{"name":""}})", R"({"metadata":{"name":7}})",
-           R"({"metadata":{"name":"a/b"}})", R"({"metadata":{"name":"a\u0041"}})", R"({"metadata":{"name":"a"},"metadata":{"name":"b"}})",
-           R"({"metadata":{"name":"a"},"spec":{"x":tru}})", R"({"metadata":{"name":"a"}} {})", "{\"metadata\":{\"name\":\"\xff\"}}", deep}) {
+           R"({"metadata":{"name":"a/b"}})", R"({"metadata":{"name":"a\u0041"}})",
+           R"({"metadata":{"name":"a"},"metadata":{"name":"b"}})", R"({"metadata":{"name":"a"},"spec":{"x":tru}})",
+           R"({"metadata":{"name":"a"}} {})", "{\"metadata\":{\"name\":\"\xff\"}}", deep}) {
     EXPECT_FALSE(Object::parse(bad)) << bad;
   }
 }
@@ -90,11 +93,13 @@ TEST(Fingerprint, DependsOnContentAndNotOnOrder) {
 
 TEST(Fingerprint, ReadsWhatItWrites) {
   Fingerprint fingerprint;
-  for (int i = 0; i < 100; ++i) fingerprint.add(EntryHash::of(*parsed(R"({"metadata":{"name":"n)" + std::to_string(i) + "\"}}")));
+  for (int i = 0; i < 100; ++i)
+    fingerprint.add(EntryHash::of(*parsed(R"({"metadata":{"name":"n)" + std::to_string(i) + "\"}}")));
   const auto read = Fingerprint::from_string(fingerprint.to_string());
   ASSERT_TRUE(read);
   EXPECT_EQ(*read, fingerprint);
-  for (const auto* bad : {"", "1:", "1:xyz", "x:00000000000000000000000000000000", "1:0000000000000000000000000000000g"}) {
+  for (const auto* bad :
+       {"", "1:", "1:xyz", "x:00000000000000000000000000000000", "1:0000000000000000000000000000000g"}) {
     EXPECT_FALSE(Fingerprint::from_string(bad)) << bad;
   }
 }

@@ -23,7 +23,8 @@ bool names(const ResourceInfo& info, const std::string& spelling) {
 
 // How well `info` answers to the name: a plural wins over a short name of somebody else.
 int rank(const ResourceInfo& info, const std::string& spelling) {
-  return (info.resource.name == spelling ? 4 : 0) + (info.resource.group.empty() ? 2 : 0) + (info.preferred_version ? 1 : 0);
+  return (info.resource.name == spelling ? 4 : 0) + (info.resource.group.empty() ? 2 : 0) +
+         (info.preferred_version ? 1 : 0);
 }
 
 }  // namespace
@@ -83,7 +84,8 @@ std::string Scope::canonical() const {
 std::string Scope::id() const {
   const std::string text = canonical();
   char digits[17];
-  std::snprintf(digits, sizeof digits, "%016" PRIx64, static_cast<std::uint64_t>(XXH3_64bits(text.data(), text.size())));
+  std::snprintf(digits, sizeof digits, "%016" PRIx64,
+                static_cast<std::uint64_t>(XXH3_64bits(text.data(), text.size())));
   return digits;
 }
 

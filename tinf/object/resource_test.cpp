@@ -14,7 +14,14 @@ std::vector<ResourceInfo> offered() {
       {{"", "v1", "events"}, "Event", "event", {"ev"}, {}, {"list", "watch"}, true, true},
       {{"events.k8s.io", "v1", "events"}, "Event", "event", {"ev"}, {}, {"list", "watch"}, true, true},
       {{"apps", "v1", "deployments"}, "Deployment", "deployment", {"deploy"}, {"all"}, {"list", "watch"}, true, true},
-      {{"apps", "v1beta1", "deployments"}, "Deployment", "deployment", {"deploy"}, {"all"}, {"list", "watch"}, true, false},
+      {{"apps", "v1beta1", "deployments"},
+       "Deployment",
+       "deployment",
+       {"deploy"},
+       {"all"},
+       {"list", "watch"},
+       true,
+       false},
       {{"things.example.com", "v1", "widgets"}, "Widget", "widget", {}, {}, {"list"}, true, true},
   };
 }
@@ -25,8 +32,10 @@ std::string found(std::string_view spelling) {
 }
 
 TEST(Resource, IsFoundByPluralSingularShortNameAndKind) {
-  for (const auto* spelling : {"configmaps", "configmap", "cm", "ConfigMap", "configmaps.v1"}) EXPECT_EQ(found(spelling), "v1/configmaps") << spelling;
-  for (const auto* spelling : {"deployments.apps", "deploy", "deployments.v1.apps"}) EXPECT_EQ(found(spelling), "apps/v1/deployments") << spelling;
+  for (const auto* spelling : {"configmaps", "configmap", "cm", "ConfigMap", "configmaps.v1"})
+    EXPECT_EQ(found(spelling), "v1/configmaps") << spelling;
+  for (const auto* spelling : {"deployments.apps", "deploy", "deployments.v1.apps"})
+    EXPECT_EQ(found(spelling), "apps/v1/deployments") << spelling;
   EXPECT_EQ(found("deployments.v1beta1.apps"), "apps/v1beta1/deployments");
   EXPECT_EQ(found("widgets.things.example.com"), "things.example.com/v1/widgets");
   EXPECT_EQ(found("events"), "v1/events");

@@ -16,7 +16,8 @@ std::string_view to_string(EventType type) {
 
 WatchEvent WatchEvent::of(EventType type, ObjectPtr object) {
   const Object& state = *object;
-  return WatchEvent(type, state.key(), std::string(state.uid()), std::move(object), std::string(state.resource_version()));
+  return WatchEvent(type, state.key(), std::string(state.uid()), std::move(object),
+                    std::string(state.resource_version()));
 }
 
 }  // namespace tinf

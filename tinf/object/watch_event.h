@@ -18,7 +18,7 @@ struct WatchEvent {
   EventType type;
   ObjectKey key;
   std::string uid;
-  ObjectPtr object;  // The new state; of a delete the final state, or null where only its name is known.
+  ObjectPtr object;              // The new state; of a delete the final state, or null where only its name is known.
   std::string resource_version;  // The member's own, also of a delete.
 
   static WatchEvent added(ObjectPtr object) { return of(EventType::Added, std::move(object)); }

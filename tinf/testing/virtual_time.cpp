@@ -4,9 +4,11 @@ namespace tinf::testing {
 
 VirtualTime::VirtualTime()
     : runtime_{context_.get_executor(), *this,
-               Log([this](const LogRecord& record) {
-                 log_lines_.push_back(std::string(to_string(record.level)) + " " + std::string(record.message));
-               }, LogLevel::Debug),
+               Log(
+                   [this](const LogRecord& record) {
+                     log_lines_.push_back(std::string(to_string(record.level)) + " " + std::string(record.message));
+                   },
+                   LogLevel::Debug),
                metrics_, random_},
       group_(context_.get_executor()) {}
 

@@ -19,7 +19,9 @@ class VirtualTime final : public Clock {
   ~VirtualTime() override;
 
   TimePoint now() const override { return now_; }
-  WallTime wall_now() const override { return WallTime(std::chrono::duration_cast<WallTime::duration>(now_ - start_) + std::chrono::hours(24 * 365 * 50)); }
+  WallTime wall_now() const override {
+    return WallTime(std::chrono::duration_cast<WallTime::duration>(now_ - start_) + std::chrono::hours(24 * 365 * 50));
+  }
   void arm(asio::steady_timer& timer, TimePoint deadline) override;
   void disarm(asio::steady_timer& timer) override;
 
