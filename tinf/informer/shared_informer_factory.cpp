@@ -37,7 +37,7 @@ std::shared_ptr<SharedInformer> SharedInformerFactory::get(const Scope& scope,
   auto& known = state_->lives[scope];
   if (auto shared = known.lock(); shared && !shared->stopped()) return shared;
   auto life = std::make_shared<Life>(state_->runtime, scope, state_->make(scope),
-                                     options ? std::move(*options) : state_->defaults);
+                                     std::move(options).value_or(state_->defaults));
   auto* informer = &life->informer;
   std::shared_ptr<SharedInformer> shared(
       informer, [state = state_, life = std::move(life), scope](SharedInformer* leaving) mutable {

@@ -244,7 +244,7 @@ void ProviderCore::report(TimePoint now, const std::string& id, Result<void> sta
   const Code code = state.error().code;
   const bool lasting =
       code == Code::Forbidden || code == Code::NotFound || code == Code::Unauthorized || code == Code::Invalid;
-  if (lasting) refuse(id, std::move(state.error()));
+  if (lasting) refuse(id, state.error());
 }
 
 void ProviderCore::refuse(const std::string& id, Error why) {

@@ -377,7 +377,7 @@ Result<Bulk> read_bulk(std::string_view text) {
       for (auto item : events) {
         if (error) break;
         simdjson::ondemand::object event;
-        error = std::move(item).get_object().get(event);
+        error = item.get_object().get(event);
         if (error) break;
         auto read = read_event(event, bulk);
         if (!read) return read.error();
