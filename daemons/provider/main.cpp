@@ -47,6 +47,6 @@ int main(int argc, char** argv) {
   return process.run(provider.run(), [&]() -> tinf::Task<void> {
     co_await discovery.stop();
     co_await provider.stop();
-    co_await (*transport)->close(tinf::Provider::last_word(providing));
+    co_await (*transport)->close(provider.farewell());
   });
 }

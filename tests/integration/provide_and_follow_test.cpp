@@ -27,13 +27,13 @@ Task<void> keep_end(Component& component, std::optional<Error>& end) {
 // A provider of cluster c1 with its API server.
 struct Site {
   Site(testing::VirtualTime& time, MemoryBroker& broker, testing::LiveSource& source, std::string instance = "p1",
-       std::int64_t started = 1)
+       std::int64_t started = 1, std::string client = "")
       : time(time), source(source) {
     options.cluster = "c1";
     options.instance = std::move(instance);
     options.host = "edge";
     options.started = started;
-    MemoryTransportOptions connection("provider-" + options.instance);
+    MemoryTransportOptions connection(client.empty() ? "provider-" + options.instance : client);
     connection.last_will = Provider::last_will(options);
     transport = std::make_unique<MemoryTransport>(broker, connection);
     provider = std::make_unique<Provider>(time.runtime(), *transport, options,
@@ -76,12 +76,13 @@ struct Site {
     transport = nullptr;  // Not closed: its last will goes out.
   }
   void leave() {
+    word = provider->farewell();
     end_tasks();
     time.await(say_goodbye());
     transport = nullptr;
   }
   Task<bool> say_goodbye() {
-    co_await transport->close(Provider::last_word(options));
+    co_await transport->close(word);
     co_return true;
   }
 
@@ -92,6 +93,7 @@ struct Site {
   std::unique_ptr<Provider> provider;
   std::unique_ptr<TaskGroup> running;
   std::optional<Error> end;
+  std::optional<Message> word;
 };
 
 // An informer of cluster c1's configmaps.
@@ -336,6 +338,49 @@ TEST_F(ProvideAndFollow, ASecondProviderOfAClusterEndsTheElder) {
   EXPECT_THAT(elder.end->message, HasSubstr("cluster c1 is provided by another process"));
   time.run_for(1min);
   EXPECT_FALSE(younger.end);
+}
+
+TEST_F(ProvideAndFollow, OfTwoProvidersUnderOneClientIdTheYoungerStays) {
+  Site elder(time, broker, source, "p1", 1, "provider-c1");
+  time.run_for(1s);
+  Site younger(time, broker, source, "p2", 2, "provider-c1");
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
+  elder.leave();
+  time.run_for(1min);
+  EXPECT_FALSE(younger.end);
+  EXPECT_TRUE(broker.retained("/payload/c1/presence"));
+}
+
+TEST_F(ProvideAndFollow, APresenceThatSomebodyTookBackIsSaidAgain) {
+  Site elder(time, broker, source, "p1", 1);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  Site younger(time, broker, source, "p2", 2);
+  elder.leave();  // In good order, and none the wiser.
+  time.run_for(1min);
+  EXPECT_TRUE(broker.retained("/payload/c1/presence"));
+  EXPECT_TRUE(hub.session->clusters().at("c1").present);
+  source.put("a");
+  EXPECT_TRUE(equal(hub));
+}
+
+TEST_F(ProvideAndFollow, RightsThatAreWithdrawnLaterAreWaitedFor) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  broker.set_access_rule([](const std::string&, MemoryBroker::Access access, const std::string&) {
+    return access != MemoryBroker::Access::Subscribe;
+  });
+  broker.stop();
+  broker.start();
+  time.run_for(10min);
+  EXPECT_FALSE(site.end);
+  EXPECT_FALSE(hub.end);
+  source.put("b");
+  broker.set_access_rule(nullptr);
+  EXPECT_TRUE(equal(hub));
 }
 
 TEST_F(ProvideAndFollow, ASecondInformerOfAClientIdEndsTheElder) {

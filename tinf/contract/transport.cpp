@@ -18,6 +18,19 @@ std::size_t message_bytes(const Message& message) {
   return bytes;
 }
 
+bool ends_session(const Error& reason, bool was_connected) {
+  switch (reason.code) {
+    case Code::Conflict:
+      return true;
+    case Code::Forbidden:
+    case Code::Unauthorized:
+    case Code::Invalid:
+      return !was_connected;
+    default:
+      return false;
+  }
+}
+
 bool topic_matches(std::string_view filter, std::string_view topic) {
   // Wildcards at the start do not match topics that begin with '$' (MQTT 5, 4.7.2).
   if (!topic.empty() && topic[0] == '$' && !filter.empty() && (filter[0] == '+' || filter[0] == '#')) return false;

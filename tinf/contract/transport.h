@@ -68,6 +68,10 @@ class Transport {
   virtual Task<void> close(std::optional<Message> last_word) = 0;
 };
 
+// Whether `reason` of a TransportDisconnected ends a daemon. What refuses us before we were ever connected is a mistake
+// of whoever configured it; later it is an outage, to be waited out. Another client under our id ends us at any time.
+bool ends_session(const Error& reason, bool was_connected);
+
 // True if `topic` matches the subscription `filter`, by MQTT 5's rules (section 4.7).
 bool topic_matches(std::string_view filter, std::string_view topic);
 

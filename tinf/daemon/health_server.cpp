@@ -107,11 +107,7 @@ class BeastHealthServer final : public HealthServer {
   TaskGroup connections_;
 };
 
-}  // namespace
-
-Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen,
-                                                         std::function<std::string()> missing,
-                                                         std::function<std::vector<Metrics::Family>()> families) {
+Result<tcp::endpoint> parse_listen(const std::string& listen) {
   const auto colon = listen.rfind(':');
   boost::system::error_code error;
   std::string host = listen.substr(0, colon);
@@ -120,11 +116,28 @@ Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const
   const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
   const bool number = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos &&
                       std::stoi(port) <= 65535;
-  if (error || !number)
-    return Error(Code::Invalid, "--listen " + listen + " is not address:port: write it as 127.0.0.1:8080");
+  if (error || !number) {
+    return Error(Code::Invalid, "\"" + listen + "\" is not address:port: write it as 127.0.0.1:8080 or [::]:8080");
+  }
+  return tcp::endpoint(address, static_cast<unsigned short>(std::stoi(port)));
+}
 
+}  // namespace
+
+Result<void> check_listen(const std::string& listen) {
+  const auto endpoint = parse_listen(listen);
+  if (!endpoint) return endpoint.error();
+  return Result<void>();
+}
+
+Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen,
+                                                         std::function<std::string()> missing,
+                                                         std::function<std::vector<Metrics::Family>()> families) {
+  const auto parsed = parse_listen(listen);
+  if (!parsed) return parsed.error();
+  const tcp::endpoint endpoint = *parsed;
+  boost::system::error_code error;
   tcp::acceptor acceptor(runtime.executor);
-  const tcp::endpoint endpoint(address, static_cast<unsigned short>(std::stoi(port)));
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);

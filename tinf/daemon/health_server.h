@@ -11,6 +11,9 @@
 
 namespace tinf::daemon {
 
+// Invalid: not address:port.
+Result<void> check_listen(const std::string& listen);
+
 // Confined to the runtime's executor. Holds at most 64 connections, each for one request of at most 8 KiB.
 class HealthServer {
  public:

@@ -3,9 +3,12 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <map>
 
+#include "tinf/daemon/health_server.h"
 #include "tinf/daemon/version.h"
 #include "tinf/daemon/yaml_config.h"
 #include "tinf/object/selector.h"
@@ -46,6 +49,20 @@ Result<Duration> parse_duration(const std::string& text) {
   return Duration(static_cast<Duration::rep>(total));
 }
 
+// What cannot be a resource anywhere is a mistake in the command line, not something to wait for.
+Result<void> check_spelling(const std::string& text) {
+  const bool bad =
+      std::any_of(text.begin(), text.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '.'; });
+  if (!text.empty() && !bad) return Result<void>();
+  return Error(Code::Invalid,
+               "\"" + text + "\" cannot name a resource: write it as configmaps, deploy.apps or deployments.v1.apps");
+}
+
+Result<void> check_namespace(const std::string& text) {
+  if (text.empty() || wire::check_cluster_name(text)) return Result<void>();  // A namespace's name is a DNS label, too.
+  return Error(Code::Invalid, "\"" + text + "\" cannot be the name of a namespace");
+}
+
 CLI::Option* add_duration(CLI::App& app, const std::string& names, Duration& to, const std::string& shown,
                           const std::string& help) {
   return app
@@ -66,17 +83,18 @@ void add_common(CLI::App& app, CommonOptions& options) {
   wiring::BrokerOptions& broker = options.broker;
   app.add_option("-b,--broker", broker.url, "tcp://, mqtt://, ssl:// or mqtts:// and host:port, or host:port alone")
       ->envname("BROKER")
-      ->required()
+      ->check(valid(wiring::check_broker_url))
+      ->type_name("URL REQUIRED")
       ->group("Broker");
   app.add_option("--client-id", broker.client_id, "Who we are at the broker; no two processes may share one")
       ->check(valid(wire::check_client_id))
       ->group("Broker");
   app.add_option("--signal,--signal-topic", options.signal_base, "Topic base of requests")
-      ->check(valid([](const std::string& text) { return wire::check_topic_base("--signal", text); }))
+      ->check(valid([](const std::string& text) { return wire::check_topic_base("topic", text); }))
       ->capture_default_str()
       ->group("Broker");
   app.add_option("--payload,--payload-topic", options.payload_base, "Topic base of answers and changes")
-      ->check(valid([](const std::string& text) { return wire::check_topic_base("--payload", text); }))
+      ->check(valid([](const std::string& text) { return wire::check_topic_base("topic", text); }))
       ->capture_default_str()
       ->group("Broker");
   app.add_option("-q,--qos", broker.qos, "MQTT quality of service")
@@ -99,7 +117,9 @@ void add_common(CLI::App& app, CommonOptions& options) {
       ->needs(username)
       ->group("Broker");
 
-  app.add_option("--listen", options.listen, "host:port for /livez, /readyz and /metrics")->group("Operation");
+  app.add_option("--listen", options.listen, "address:port for /livez, /readyz and /metrics")
+      ->check(valid(check_listen))
+      ->group("Operation");
   app.add_option_function<std::string>(
          "--log-format", [&options](const std::string& form) { options.log_json = form == "json"; },
          "text or json, on stderr")
@@ -111,10 +131,17 @@ void add_common(CLI::App& app, CommonOptions& options) {
       ->group("Operation");
 }
 
+// After everything else was found good, so that a misspelt flag is not reported as a missing one.
+void require(const std::string& flag, const std::string& value) {
+  if (value.empty()) throw CLI::RequiredError(flag);
+}
+
 // One line on stderr and exit code 2, or what was asked for on stdout and 0.
 int say(const CLI::App& app, const CLI::ParseError& outcome) {
   if (outcome.get_exit_code() == 0) return app.exit(outcome);
   std::string text = outcome.what();
+  const std::string unknown = "INI was not able to parse ";  // CLI11's words, whatever the file's form.
+  if (text.rfind(unknown, 0) == 0) text = "--config: there is no flag \"" + text.substr(unknown.size()) + "\"";
   for (char& c : text) {
     if (c == '\n') c = ' ';
   }
@@ -130,7 +157,7 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
   app.option_defaults()->always_capture_default(false);
   add_common(app, options.common);
   app.add_option("--cluster", options.cluster, "The cluster's name: a DNS label")
-      ->required()
+      ->type_name("NAME REQUIRED")
       ->check(valid(wire::check_cluster_name))
       ->group("Cluster");
   app.add_option("-k,--kubeconfig", options.kubeconfig,
@@ -146,6 +173,8 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
   app.add_flag("--managed-fields", options.keep_managed_fields, "Send metadata.managedFields too")->group("Offer");
   try {
     app.parse(argc, argv);
+    require("--broker", options.common.broker.url);
+    require("--cluster", options.cluster);
   } catch (const CLI::ParseError& outcome) {
     return say(app, outcome);
   }
@@ -165,8 +194,11 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   app.add_option("-r,--resource", options.resources,
                  "Plural, singular, short name or kind, with .version.group if wanted; may be repeated (default: all "
                  "that is offered)")
+      ->check(valid(check_spelling))
       ->group("What to follow");
-  app.add_option("-n,--namespace", options.namespace_name, "Of one namespace only")->group("What to follow");
+  app.add_option("-n,--namespace", options.namespace_name, "Of one namespace only")
+      ->check(valid(check_namespace))
+      ->group("What to follow");
   app.add_option("-l,--selector", options.label_selector, "Label selector, as kubectl takes it")
       ->check(valid(LabelSelector::parse))
       ->group("What to follow");
@@ -192,6 +224,7 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   add_duration(app, "--timeout", options.timeout, "1m", "With --once: how long that may take")->group("Output");
   try {
     app.parse(argc, argv);
+    require("--broker", options.common.broker.url);
   } catch (const CLI::ParseError& outcome) {
     return say(app, outcome);
   }

@@ -113,34 +113,34 @@ int Process::fail(const Error& error) const {
 
 Task<void> Process::live(Task<Result<void>> work, std::function<Task<void>()> farewell) {
   TaskGroup aside(context_.get_executor());
-  if (!options_.listen.empty()) {
-    auto health = HealthServer::open(
-        runtime_, options_.listen, [this] { return missing_ ? missing_() : std::string(); },
-        [this] {
-          if (refresh_) refresh_();
-          return metrics_.collect();
-        });
-    if (!health) {
-      fail(health.error());
-      co_return;
-    }
-    health_ = std::move(*health);
-    aside.spawn(health_->run());
+  Result<void> outcome = serve_health(aside);
+  if (outcome) {
+    auto ended = co_await first_of(std::move(work), watch_signals());
+    if (auto* result = std::get_if<0>(&ended)) outcome = std::move(*result);
   }
-  auto ended = co_await first_of(std::move(work), watch_signals());
-  Result<void> outcome;
-  if (auto* result = std::get_if<0>(&ended)) outcome = std::move(*result);
   auto said = co_await within(clock_, clock_.now() + kLongestFarewell, [](Task<void> words) -> Task<bool> {
     co_await std::move(words);
     co_return true;
   }(farewell()));
   if (!said) runtime_.log.warning("the broker did not take our leave in time: its last will speaks for us");
   co_await aside.stop();
-  if (!outcome) {
-    fail(outcome.error());
-    co_return;
-  }
-  exit_code_ = 0;
+  exit_code_ = outcome ? 0 : fail(outcome.error());
+  // What did not end in time refers to what main() is about to destroy.
+  if (!said) std::_Exit(exit_code_);
+}
+
+Result<void> Process::serve_health(TaskGroup& aside) {
+  if (options_.listen.empty()) return Result<void>();
+  auto health = HealthServer::open(
+      runtime_, options_.listen, [this] { return missing_ ? missing_() : std::string(); },
+      [this] {
+        if (refresh_) refresh_();
+        return metrics_.collect();
+      });
+  if (!health) return health.error();
+  health_ = std::move(*health);
+  aside.spawn(health_->run());
+  return Result<void>();
 }
 
 // Returns at the first signal. A second one ends the process where it is, as whoever sends it wants.

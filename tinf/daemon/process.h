@@ -39,6 +39,7 @@ class Process {
 
  private:
   Task<void> live(Task<Result<void>> work, std::function<Task<void>()> farewell);
+  Result<void> serve_health(TaskGroup& aside);
   Task<void> watch_signals();
 
   const std::string name_;

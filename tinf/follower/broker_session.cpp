@@ -229,16 +229,15 @@ Task<Result<void>> BrokerSession::subscribe_all() {
 }
 
 Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
+  bool was_connected = false;
   while (!failure) {
     TransportEvent event = co_await transport_.receive();
     if (std::holds_alternative<TransportConnected>(event)) {
+      was_connected = true;
       on_connected();
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
       on_disconnected();
-      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized ||
-          gone->reason.code == Code::Invalid) {
-        failure = std::move(gone->reason);
-      }
+      if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
     } else {
       failure = on_message(std::get<Message>(event));
     }

@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -86,7 +88,7 @@ Result<void> merge_file(const fs::path& file, Merged& merged) {
   std::ifstream stream(file);
   std::stringstream text;
   text << stream.rdbuf();
-  if (!stream) return invalid(file, "cannot be read");
+  if (!stream) return invalid(file, std::string("this kubeconfig cannot be read: ") + std::strerror(errno));
   try {
     const YAML::Node root = YAML::Load(text.str());
     merged.files += (merged.files.empty() ? "" : ", ") + file.string();

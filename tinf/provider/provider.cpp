@@ -105,20 +105,19 @@ Task<void> Provider::stop() {
 }
 
 Task<void> Provider::receive_loop(std::optional<Error>& failure) {
+  bool was_connected = false;
   while (!failure) {
     TransportEvent event = co_await transport_.receive();
     if (auto* here = std::get_if<TransportConnected>(&event)) {
-      connected_ = true;
+      reconnected_ = was_connected;
+      connected_ = was_connected = true;
       maximum_message_ = here->maximum_message_bytes;
       decoder_ = wire::Decoder();
       core_.connected(runtime_.clock.now());
       work_.notify();
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
       connected_ = false;
-      if (gone->reason.code == Code::Forbidden || gone->reason.code == Code::Unauthorized ||
-          gone->reason.code == Code::Invalid) {
-        failure = std::move(gone->reason);
-      }
+      if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
     } else {
       failure = on_message(std::get<Message>(event));
     }
@@ -126,34 +125,49 @@ Task<void> Provider::receive_loop(std::optional<Error>& failure) {
 }
 
 std::optional<Error> Provider::on_message(const Message& message) {
-  if (message.body.empty()) return std::nullopt;
+  const bool about_us = message.topic == options_.topics.presence(options_.cluster);
+  if (message.body.empty()) {
+    if (about_us) announce();  // Somebody took our presence back: one before us, when it left.
+    return std::nullopt;
+  }
   auto decoded = decoder_.decode(message);
   if (!decoded) {
     refuse(message, decoded.error());
     return std::nullopt;
   }
   if (!*decoded) return std::nullopt;
-  if (message.topic != options_.topics.presence(options_.cluster)) {
+  if (!about_us) {
     core_.receive(runtime_.clock.now(), (*decoded)->body);
     match_sources();
     work_.notify();
     return std::nullopt;
   }
   const auto* other = std::get_if<wire::Presence>(&(*decoded)->body);
-  const bool alive =
-      other != nullptr && other->state == wire::Presence::State::Present && other->cluster == options_.cluster;
-  // Of two that claim a name the younger stays, as the broker itself does with client ids.
-  if (alive && std::tie(other->started, other->instance) > std::tie(options_.started, options_.instance)) {
+  if (other == nullptr || other->cluster != options_.cluster) return std::nullopt;
+  // Of two that claim a name the younger stays, as the broker itself does with client ids. Two that share a client id,
+  // too, throw each other out, and all that one sees of the other is its last will.
+  const bool lost = other->state == wire::Presence::State::Lost;
+  const bool younger = std::tie(other->started, other->instance) > std::tie(options_.started, options_.instance);
+  if (younger && (!lost || reconnected_)) {
+    superseded_ = true;
     return Error(Code::Conflict, "cluster " + options_.cluster + " is provided by another process, on " + other->host +
                                      " (instance " + other->instance +
                                      "): stop one of the two, or give it another --cluster and --client-id");
   }
-  // The last will of a process before us, or of ourselves before a reconnect, came late: say that we are here.
-  if (other != nullptr && other->state == wire::Presence::State::Lost && offering_) {
-    core_.receive(runtime_.clock.now(), wire::Hello{});
-    work_.notify();
-  }
+  // The last will of a process before us, or of ourselves before a reconnect, came late.
+  if (lost) announce();
   return std::nullopt;
+}
+
+void Provider::announce() {
+  if (!offering_) return;
+  core_.receive(runtime_.clock.now(), wire::Hello{});
+  work_.notify();
+}
+
+std::optional<Message> Provider::farewell() const {
+  if (superseded_) return std::nullopt;
+  return last_word(options_);
 }
 
 // Runs a source for each stream of the core, and for no other.

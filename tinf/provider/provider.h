@@ -43,6 +43,9 @@ class Provider {
   static Message last_will(const ProviderOptions& options);
   static Message last_word(const ProviderOptions& options);
 
+  // What to close the transport with: the last word, unless the presence is another process's by now.
+  std::optional<Message> farewell() const;
+
   // Sets the metrics that are computed when they are asked for.
   void refresh_metrics();
   ProviderCore::Counts counts() const { return core_.counts(); }
@@ -62,6 +65,7 @@ class Provider {
   Task<void> tick_loop();
   Task<void> run_source(Scope scope, Sink& sink, std::string id);
   std::optional<Error> on_message(const Message& message);
+  void announce();
   void match_sources();
   void refuse(const Message& message, const Error& why);
 
@@ -78,6 +82,8 @@ class Provider {
   wire::Decoder decoder_;
   bool offering_ = false;
   bool connected_ = false;
+  bool reconnected_ = false;
+  bool superseded_ = false;  // Another process provides our cluster now.
   std::size_t maximum_message_ = 0;
   Signal work_;  // The core may have something to say.
   std::map<std::string, Running> sources_;

@@ -45,27 +45,45 @@ Result<std::unique_ptr<Transport>> open_mqtt(Runtime& runtime, const BrokerOptio
   return transport;
 }
 
+Result<void> check_mqtt(const std::string& url) {
+  const auto address = parse_broker_url(url);
+  if (!address) return address.error();
+  return Result<void>();
+}
+
 struct Driver {
   std::string_view scheme;
+  Result<void> (*check)(const std::string& url);
   Result<std::unique_ptr<Transport>> (*open)(Runtime&, const BrokerOptions&, std::optional<Message>);
 };
 
 constexpr Driver kDrivers[] = {
-    {"tcp", open_mqtt},   {"mqtt", open_mqtt}, {"ssl", open_mqtt},
-    {"mqtts", open_mqtt}, {"", open_mqtt},  // host:port alone
+    {"tcp", check_mqtt, open_mqtt},   {"mqtt", check_mqtt, open_mqtt}, {"ssl", check_mqtt, open_mqtt},
+    {"mqtts", check_mqtt, open_mqtt}, {"", check_mqtt, open_mqtt},  // host:port alone
 };
+
+Result<const Driver*> driver_of(const std::string& url) {
+  const auto end = url.find("://");
+  const std::string scheme = end == std::string::npos ? "" : url.substr(0, end);
+  for (const Driver& driver : kDrivers) {
+    if (driver.scheme == scheme) return &driver;
+  }
+  return Error(Code::Invalid, "there is no transport \"" + scheme + "\"; use tcp://, mqtt://, ssl:// or mqtts://");
+}
 
 }  // namespace
 
+Result<void> check_broker_url(const std::string& url) {
+  const auto driver = driver_of(url);
+  if (!driver) return driver.error();
+  return (*driver)->check(url);
+}
+
 Result<std::unique_ptr<Transport>> open_transport(Runtime& runtime, const BrokerOptions& options,
                                                   std::optional<Message> last_will) {
-  const auto end = options.url.find("://");
-  const std::string scheme = end == std::string::npos ? "" : options.url.substr(0, end);
-  for (const Driver& driver : kDrivers) {
-    if (driver.scheme == scheme) return driver.open(runtime, options, std::move(last_will));
-  }
-  return Error(Code::Invalid, "--broker " + options.url + ": there is no transport \"" + scheme +
-                                  "\"; use tcp://, mqtt://, ssl:// or mqtts://");
+  const auto driver = driver_of(options.url);
+  if (!driver) return driver.error();
+  return (*driver)->open(runtime, options, std::move(last_will));
 }
 
 }  // namespace tinf::wiring

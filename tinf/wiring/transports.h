@@ -24,6 +24,9 @@ struct BrokerOptions {
   BrokerOptions() = default;
 };
 
+// Invalid: not the address of a broker that we have a transport to.
+Result<void> check_broker_url(const std::string& url);
+
 // Starts connecting and returns at once. Invalid: the URL, or files that are missing or do not fit; the message names
 // which. `last_will` is what the broker says when it loses us.
 Result<std::unique_ptr<Transport>> open_transport(Runtime& runtime, const BrokerOptions& options,

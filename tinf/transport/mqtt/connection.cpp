@@ -343,7 +343,11 @@ Error Connection::failure(int code, int system_error) const {
     case MOSQ_ERR_CONN_LOST:
     case MOSQ_ERR_NO_CONN:
     case MOSQ_ERR_SUCCESS:
-      return Error(Code::Unavailable, broker + " closed the connection");
+      // Of two clients with one id each throws the other out, and most brokers do not say why.
+      return Error(
+          Code::Unavailable,
+          broker + " closed the connection" +
+              (connack_ ? "; if that repeats, look for another client with our id " + options_.client_id : ""));
     default:
       return Error(Code::Unavailable, "the connection to " + broker + " broke: " + mosquitto_strerror(code));
   }

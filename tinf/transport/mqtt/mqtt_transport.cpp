@@ -8,6 +8,7 @@
 #include "tinf/transport/mqtt/broker_address.h"
 #include "tinf/transport/mqtt/connection.h"
 #include "tinf/transport/mqtt/reasons.h"
+#include "tinf/transport/mqtt/tls_context.h"
 
 namespace tinf {
 namespace {
@@ -357,6 +358,11 @@ Result<std::unique_ptr<MqttTransport>> MqttTransport::open(Runtime& runtime, Mqt
   if (options.username.empty() && !options.password.empty()) return invalid("a password needs a user name");
   if (options.tls.certificate_file.empty() != options.tls.key_file.empty()) {
     return invalid("a client certificate needs its key, and a key its certificate");
+  }
+  if (options.tls.enabled) {
+    // Files that do not fit are found now; at a later connect, when they may have been replaced, they are an outage.
+    const auto tls = mqtt::TlsContext::make(options.tls, options.host);
+    if (!tls) return tls.error();
   }
   if (options.last_will) {
     if (!is_publishable(options.last_will->topic)) return invalid("the last will's topic is missing or has a wildcard");

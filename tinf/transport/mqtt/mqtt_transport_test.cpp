@@ -348,10 +348,10 @@ TEST_F(MqttTlsTest, AMissingClientCertificateOrFileIsNamed) {
   MqttOptions absent = tls_options();
   absent.client_id = "b";
   absent.tls.ca_file = file("absent.crt");
-  auto transport = open(absent);
-  const Error reason = disconnected(*transport);
-  EXPECT_EQ(reason.code, Code::Invalid);
-  EXPECT_THAT(reason.message, HasSubstr("absent.crt"));
+  const auto unopened = MqttTransport::open(time.runtime(), absent);
+  ASSERT_FALSE(unopened);
+  EXPECT_EQ(unopened.error().code, Code::Invalid);
+  EXPECT_THAT(unopened.error().message, HasSubstr("absent.crt"));
 }
 
 // A peer of a few bytes: takes the CONNECT, answers, and then holds the connection.

@@ -71,14 +71,16 @@ Error disconnected_by_broker(int reason, const std::string& broker, const std::s
 
 Error subscribe_refused(int reason, const std::string& filter) {
   if (reason == MQTT_RC_NOT_AUTHORIZED) {
-    return Error(Code::Forbidden, "the broker's access rules do not let us subscribe to " + filter);
+    return Error(Code::Forbidden,
+                 "the broker's access rules do not let us subscribe to " + filter + "; allow us to read it");
   }
   return Error(code_of(reason), "the broker refused the subscription to " + filter + ": " + named(reason));
 }
 
 Error publish_refused(int reason, const std::string& topic) {
   if (reason == MQTT_RC_NOT_AUTHORIZED) {
-    return Error(Code::Forbidden, "the broker's access rules do not let us publish to " + topic);
+    return Error(Code::Forbidden,
+                 "the broker's access rules do not let us publish to " + topic + "; allow us to write it");
   }
   return Error(code_of(reason), "the broker refused a message to " + topic + ": " + named(reason));
 }

@@ -7,10 +7,14 @@ namespace tinf::mqtt {
 namespace {
 
 Error failed(const std::string& what) {
-  char reason[256] = "unknown error";
-  if (const unsigned long code = ERR_peek_last_error(); code != 0) ERR_error_string_n(code, reason, sizeof reason);
+  const char* reason = nullptr;
+  if (const unsigned long code = ERR_peek_last_error(); code != 0) reason = ERR_reason_error_string(code);
   ERR_clear_error();
-  return Error(Code::Invalid, "TLS: " + what + ": " + reason);
+  return Error(Code::Invalid, "TLS: " + what + (reason == nullptr ? "" : std::string(": ") + reason));
+}
+
+Error unreadable(const std::string& what) {
+  return failed(what + ": it must be a PEM file that we may read");
 }
 
 const char* or_null(const std::string& text) {
@@ -41,11 +45,11 @@ Result<std::unique_ptr<TlsContext>> TlsContext::make(const MqttTlsOptions& optio
   if (options.ca_file.empty() && options.ca_path.empty()) {
     if (SSL_CTX_set_default_verify_paths(context) != 1) return failed("the system's certificates cannot be read");
   } else if (SSL_CTX_load_verify_locations(context, or_null(options.ca_file), or_null(options.ca_path)) != 1) {
-    return failed("the certificate authorities in " + options.ca_file + options.ca_path + " cannot be read");
+    return unreadable("the certificate authorities in " + options.ca_file + options.ca_path + " cannot be read");
   }
   if (!options.certificate_file.empty()) {
     if (SSL_CTX_use_certificate_chain_file(context, options.certificate_file.c_str()) != 1) {
-      return failed("the client certificate " + options.certificate_file + " cannot be read");
+      return unreadable("the client certificate " + options.certificate_file + " cannot be read");
     }
     if (SSL_CTX_use_PrivateKey_file(context, options.key_file.c_str(), SSL_FILETYPE_PEM) != 1) {
       return failed("the key " + options.key_file + " cannot be read or does not fit the certificate " +
