@@ -28,7 +28,7 @@ struct Fleet::Scoped {
       : session(broker),
         cluster(std::move(cluster_name)),
         id(wanted.id()),
-        source(broker.open(cluster)),
+        source(broker.open(cluster, &store)),
         informer(runtime, wanted, *source, store, store),
         objects(runtime.metrics.gauge("tinf_informer_objects", "Objects in the copy.", labels(wanted))),
         proof_age(runtime.metrics.gauge("tinf_informer_proven_equal_age_seconds",

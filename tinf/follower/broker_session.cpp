@@ -25,9 +25,10 @@ std::string version_of(const wire::Position& position) {
 
 // A follower with those who wait for it.
 struct BrokerSession::Channel {
-  Channel(const Scope& scope, FollowerOptions options, Runtime& runtime)
-      : follower(scope, std::move(options), runtime.clock, runtime.random) {}
+  Channel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime)
+      : cluster(std::move(cluster_name)), follower(scope, std::move(options), runtime.clock, runtime.random) {}
 
+  const std::string cluster;
   Follower follower;
   Signal changed;         // Deliveries have come.
   std::string delivered;  // The version that the consumer stands at.
@@ -43,8 +44,7 @@ class BrokerSession::Stream final : public WatchStream {
   Task<Result<EventBatch>> next() override {
     // Whoever asks for more has stored what came before.
     Channel& channel = *channel_;
-    channel.follower.consumed();
-    check_store();
+    if (session_.check_store(channel)) channel.follower.consumed();
     while (true) {
       const Follower::Delivery* const waiting = channel.follower.peek_delivery();
       if (waiting == nullptr) {
@@ -66,25 +66,14 @@ class BrokerSession::Stream final : public WatchStream {
   }
 
  private:
-  // The store itself against what was received: O(1), so it is done at every turn.
-  void check_store() {
-    Channel& channel = *channel_;
-    if (channel.store == nullptr || channel.follower.peek_delivery() != nullptr) return;
-    if (channel.store->fingerprint() == channel.follower.fingerprint()) return;
-    session_.log_.warning("a store differs from what was received: it is filled anew",
-                          {{"scope", channel.follower.scope().resource.group_resource()}});
-    channel.follower.start_over();
-    channel.delivered.clear();
-    session_.outbox_filled_.notify();
-  }
-
   BrokerSession& session_;
   std::shared_ptr<Channel> channel_;
 };
 
 class BrokerSession::Source final : public ListerWatcher {
  public:
-  Source(BrokerSession& session, std::string cluster) : session_(session), cluster_(std::move(cluster)) {}
+  Source(BrokerSession& session, std::string cluster, const StoreReader* store)
+      : session_(session), cluster_(std::move(cluster)), store_(store) {}
   ~Source() override {
     for (const std::string& scope : scopes_) session_.close(cluster_, scope);
   }
@@ -94,6 +83,7 @@ class BrokerSession::Source final : public ListerWatcher {
   Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
     auto channel = session_.channel(cluster_, scope);
     scopes_.insert(scope.id());
+    channel->store = store_;
     channel->progress = options.progress;
     // A set that waits already is the newest; otherwise, whoever lists a second time does not trust what it has.
     const bool waiting = channel->follower.peek_delivery() &&
@@ -102,7 +92,7 @@ class BrokerSession::Source final : public ListerWatcher {
       channel->follower.start_over();
       channel->delivered.clear();
     }
-    session_.pump({cluster_, scope.id()}, *channel);
+    session_.pump(*channel);
     while (true) {
       auto delivery = channel->follower.next_delivery();
       if (!delivery) {
@@ -136,6 +126,7 @@ class BrokerSession::Source final : public ListerWatcher {
  private:
   BrokerSession& session_;
   const std::string cluster_;
+  const StoreReader* const store_;
   std::set<std::string> scopes_;
 };
 
@@ -154,14 +145,14 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
 
 BrokerSession::~BrokerSession() = default;
 
-std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster) {
-  return std::make_unique<Source>(*this, cluster);
+std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster, const StoreReader* store) {
+  return std::make_unique<Source>(*this, cluster, store);
 }
 
 std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope) {
   auto& slot = channels_[{cluster, scope.id()}];
   if (!slot) {
-    slot = std::make_shared<Channel>(scope, options_.follower, runtime_);
+    slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_);
     if (reachable(cluster)) slot->follower.path_up();
     tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
       auto subscribed = co_await self.transport_.subscribe(std::move(filter));
@@ -189,9 +180,17 @@ std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string
                   follower.counts()};
 }
 
-void BrokerSession::compare_with(const std::string& cluster, const std::string& scope, const StoreReader* store) {
-  const auto found = channels_.find({cluster, scope});
-  if (found != channels_.end()) found->second->store = store;
+// The store itself against what was received: O(1), so it is done at every turn and before every proof. False: it was
+// altered, and is filled anew.
+bool BrokerSession::check_store(Channel& channel) {
+  if (channel.store == nullptr || channel.delivered.empty() || channel.follower.peek_delivery() != nullptr) return true;
+  if (channel.store->fingerprint() == channel.follower.fingerprint()) return true;
+  log_.warning("a store differs from what was received: it is filled anew",
+               {{"scope", channel.follower.scope().resource.group_resource()}});
+  channel.follower.start_over();
+  channel.delivered.clear();
+  pump(channel);
+  return false;
 }
 
 bool BrokerSession::reachable(const std::string& cluster) const {
@@ -252,7 +251,7 @@ void BrokerSession::on_connected() {
   for (auto& [name, channel] : channels_) {
     if (reachable(name.first)) {
       channel->follower.path_up();
-      pump(name, *channel);
+      pump(*channel);
     }
   }
 }
@@ -350,7 +349,7 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
     if (name.first != cluster) continue;
     if (!present) channel->follower.path_down();
     if (present && (!was_present || restarted)) channel->follower.path_up();
-    pump(name, *channel);
+    pump(*channel);
   }
   if (on_cluster_) on_cluster_(view);
 }
@@ -363,8 +362,9 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
     for (const wire::Digest::Stream& stream : digest->streams) {
       const auto found = channel_of(stream.scope);
       if (found == channels_.end()) continue;
+      if (found->second->follower.all_consumed()) check_store(*found->second);
       found->second->follower.receive(stream, std::chrono::seconds(digest->interval_seconds));
-      pump(found->first, *found->second);
+      pump(*found->second);
     }
     return;
   }
@@ -380,12 +380,12 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
   } else if (auto* notice = std::get_if<wire::Notice>(&body)) {
     if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
   }
-  if (found != channels_.end()) pump(found->first, *found->second);
+  if (found != channels_.end()) pump(*found->second);
 }
 
 // Sends what a follower asks and wakes who waits for it.
-void BrokerSession::pump(const ChannelName& name, Channel& channel) {
-  while (auto request = channel.follower.next_request()) send(options_.topics.signal(name.first), *request);
+void BrokerSession::pump(Channel& channel) {
+  while (auto request = channel.follower.next_request()) send(options_.topics.signal(channel.cluster), *request);
   if (channel.follower.peek_delivery() != nullptr) channel.changed.notify();
 }
 
@@ -441,7 +441,7 @@ Task<void> BrokerSession::tick_loop() {
     for (auto& [name, channel] : channels_) {
       if (channel->follower.next_deadline() > now) continue;
       channel->follower.tick();
-      pump(name, *channel);
+      pump(*channel);
     }
   }
 }

@@ -61,7 +61,9 @@ class BrokerSession {
   // A source of one scope of `cluster`; opening it asks nothing yet, destroying it tells the provider.
   // A list waits until the provider answers, however long that takes; a refusal is its error. A watch must begin at the
   // version that the last list or watch ended with; from any other it is Expired.
-  std::unique_ptr<ListerWatcher> open(const std::string& cluster);
+  // `store`, if given, is where the copy ends up, as it came (no transform): every proof then compares that, too, and
+  // what somebody altered behind our back is fetched anew. It must outlive the source.
+  std::unique_ptr<ListerWatcher> open(const std::string& cluster, const StoreReader* store = nullptr);
 
   // What a source of open() knows of its copy; null for others.
   struct Standing {
@@ -71,10 +73,6 @@ class BrokerSession {
     Follower::Counts counts;
   };
   std::optional<Standing> standing(const std::string& cluster, const std::string& scope) const;
-
-  // From now on a proof for this scope also compares `store`; what somebody altered behind our back is fetched anew.
-  // The store must hold objects as they came (no transform). Null ends it.
-  void compare_with(const std::string& cluster, const std::string& scope, const StoreReader* store);
 
   bool connected() const { return connected_; }
 
@@ -100,8 +98,9 @@ class BrokerSession {
   void dispatch(const std::string& cluster, wire::Body& body);
   void refuse(const Message& message, const Error& why);
   void send(std::string topic, const wire::Body& body, bool retain = false);
-  void pump(const ChannelName& name, Channel& channel);
+  void pump(Channel& channel);
   bool reachable(const std::string& cluster) const;
+  bool check_store(Channel& channel);
 
   std::shared_ptr<Channel> channel(const std::string& cluster, const Scope& scope);
   void close(const std::string& cluster, const std::string& scope);

@@ -382,8 +382,7 @@ void Follower::check(const wire::Digest::Stream& stream) {
 
 // A proof is about the store: it counts once the store has all that it speaks of.
 void Follower::prove() {
-  const bool stored = all_consumed_ && deliveries_.empty();
-  if (!proof_ || (!stored && options_.mutation != FollowerOptions::Mutation::ProveUnconsumed)) return;
+  if (!proof_ || (!all_consumed() && options_.mutation != FollowerOptions::Mutation::ProveUnconsumed)) return;
   if (proof_->at == position_) proven_at_ = std::max(proven_at_.value_or(proof_->current_at), proof_->current_at);
   proof_.reset();
 }

@@ -83,6 +83,7 @@ class Follower {
   std::optional<Delivery> next_delivery();
   // Everything delivered so far is in the consumer's store.
   void consumed();
+  bool all_consumed() const { return all_consumed_ && deliveries_.empty(); }
 
   // Of what has been received; equals the store's once everything is consumed.
   const Fingerprint& fingerprint() const { return fingerprint_; }
