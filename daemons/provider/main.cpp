@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
                           });
   process.ready_when([&]() -> std::string {
     if (!provider.connected()) return "the broker cannot be reached";
-    return cluster.reachable() ? "" : "the API server cannot be reached";
+    return cluster.reachable() ? provider.unheard() : "the API server cannot be reached";
   });
   process.before_metrics([&] { provider.refresh_metrics(); });
   tinf::TaskGroup discovery(process.runtime().executor);

@@ -426,6 +426,20 @@ TEST_F(ProvideAndFollow, ATopicThatTheBrokerDeniesEndsBothWithItsName) {
   EXPECT_THAT(site.end->message, HasSubstr("/signal/c1"));
 }
 
+TEST_F(ProvideAndFollow, APresenceThatIsDeniedIsNamedAndSaidAgainUntilItIsNot) {
+  broker.set_access_rule([](const std::string&, MemoryBroker::Access access, const std::string& topic) {
+    return access != MemoryBroker::Access::Publish || topic != "/payload/c1/presence";
+  });
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  time.run_for(1min);
+  EXPECT_THAT(site.provider->unheard(), HasSubstr("/payload/c1/presence"));
+  broker.set_access_rule(nullptr);
+  EXPECT_TRUE(equal(hub));
+  EXPECT_EQ(site.provider->unheard(), "");
+}
+
 TEST_F(ProvideAndFollow, HostileMessagesAreRefusedCountedAndHarmless) {
   source.put("a");
   Site site(time, broker, source);

@@ -14,6 +14,7 @@ constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
 constexpr std::size_t kRenewScopes = 512;  // 10 KiB of ids in one message.
+constexpr Duration kRecordBack = 5s;       // How long the record of our client id may take to come back.
 constexpr Duration kGoodbye = 1s;          // For what is still to be said.
 constexpr std::size_t kMaximumBody = 256 << 10;
 
@@ -246,7 +247,8 @@ Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
 void BrokerSession::on_connected() {
   connected_ = true;
   decoder_ = wire::Decoder();
-  record_seen_ = false;
+  record_seen_ = record_missed_ = false;
+  record_sent_.reset();
   tasks_.spawn(claim_client_id());
   for (auto& [name, channel] : channels_) {
     if (reachable(name.first)) {
@@ -268,8 +270,25 @@ Task<void> BrokerSession::claim_client_id() {
   if (was_connected_) co_await runtime_.clock.sleep_for(1s);
   was_connected_ = true;
   if (!connected_ || record_seen_) co_return;
-  send(options_.topics.client(options_.client),
-       wire::ClientRecord{options_.client, options_.instance, options_.host, options_.started}, true);
+  send_record();
+}
+
+void BrokerSession::send_record() {
+  record_sent_ = runtime_.clock.now();
+  const wire::ClientRecord record{options_.client, options_.instance, options_.host, options_.started};
+  send(options_.topics.client(options_.client), record, true);
+}
+
+void BrokerSession::look_for_record() {
+  if (!connected_ || record_seen_ || !record_sent_ || runtime_.clock.now() - *record_sent_ < kRecordBack) return;
+  if (!record_missed_) {
+    const std::string topic = options_.topics.client(options_.client);
+    log_.warning("what we say on " + topic +
+                 " does not come back from the broker: its access rules must let us write and read " + topic +
+                 ", write the requests' and read all answers' topics");
+  }
+  record_missed_ = true;
+  send_record();
 }
 
 std::optional<Error> BrokerSession::on_message(const Message& message) {
@@ -437,6 +456,7 @@ Task<void> BrokerSession::send_loop() {
 Task<void> BrokerSession::tick_loop() {
   while (true) {
     co_await runtime_.clock.sleep_for(kTick);
+    look_for_record();
     const TimePoint now = runtime_.clock.now();
     for (auto& [name, channel] : channels_) {
       if (channel->follower.next_deadline() > now) continue;

@@ -89,6 +89,8 @@ class BrokerSession {
   Task<void> renew_loop();
   Task<void> hello_loop();
   Task<void> claim_client_id();
+  void send_record();
+  void look_for_record();
   Task<Result<void>> subscribe_all();
 
   void on_connected();
@@ -119,7 +121,10 @@ class BrokerSession {
   wire::Decoder decoder_;
   bool connected_ = false;
   bool was_connected_ = false;
-  bool record_seen_ = false;  // Of our client id, since the last connect.
+  // Of our client id, since the last connect. It must come back: what a broker denies it may well deny in silence.
+  bool record_seen_ = false;
+  bool record_missed_ = false;
+  std::optional<TimePoint> record_sent_;
   TimePoint refusal_logged_{};
   std::uint64_t refusals_unlogged_ = 0;
 

@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration kLongestSleep = 1s;
+constexpr Duration kPresenceBack = 5s;  // How long our own presence may take to come back.
 
 }  // namespace
 
@@ -111,6 +112,8 @@ Task<void> Provider::receive_loop(std::optional<Error>& failure) {
     if (auto* here = std::get_if<TransportConnected>(&event)) {
       reconnected_ = was_connected;
       connected_ = was_connected = true;
+      presence_seen_ = presence_missed_ = false;
+      presence_asked_ = runtime_.clock.now();
       maximum_message_ = here->maximum_message_bytes;
       decoder_ = wire::Decoder();
       core_.connected(runtime_.clock.now());
@@ -144,6 +147,12 @@ std::optional<Error> Provider::on_message(const Message& message) {
   }
   const auto* other = std::get_if<wire::Presence>(&(*decoded)->body);
   if (other == nullptr || other->cluster != options_.cluster) return std::nullopt;
+  if (other->instance == options_.instance && other->state == wire::Presence::State::Present) {
+    if (presence_missed_) log_.info("our presence is seen at the broker", {{"topic", message.topic}});
+    presence_seen_ = true;
+    presence_missed_ = false;
+    return std::nullopt;
+  }
   // Of two that claim a name the younger stays, as the broker itself does with client ids. Two that share a client id,
   // too, throw each other out, and all that one sees of the other is its last will.
   const bool lost = other->state == wire::Presence::State::Lost;
@@ -163,6 +172,26 @@ void Provider::announce() {
   if (!offering_) return;
   core_.receive(runtime_.clock.now(), wire::Hello{});
   work_.notify();
+}
+
+void Provider::look_for_presence() {
+  const TimePoint now = runtime_.clock.now();
+  if (!connected_ || !offering_) presence_asked_ = now;
+  if (presence_seen_ || now - presence_asked_ < kPresenceBack) return;
+  presence_asked_ = now;
+  if (!presence_missed_) {
+    presence_missed_ = true;
+    log_.warning(unheard());
+  }
+  announce();  // Rights may be granted while we are connected.
+}
+
+std::string Provider::unheard() const {
+  if (!connected_ || !presence_missed_) return "";
+  const std::string presence = options_.topics.presence(options_.cluster);
+  return "what we say on " + presence +
+         " does not come back from the broker: its access rules must let us write and read " + presence + " and read " +
+         options_.topics.signal(options_.cluster) + " and " + options_.topics.signal_all();
 }
 
 std::optional<Message> Provider::farewell() const {
@@ -226,6 +255,7 @@ Task<void> Provider::tick_loop() {
     const TimePoint deadline = std::clamp(core_.next_deadline(), now + 50ms, now + kLongestSleep);
     co_await runtime_.clock.sleep_until(deadline);
     core_.tick(runtime_.clock.now());
+    look_for_presence();
     match_sources();
     work_.notify();
   }

@@ -51,6 +51,9 @@ class Provider {
   ProviderCore::Counts counts() const { return core_.counts(); }
   bool connected() const { return connected_; }
 
+  // Why informers cannot find us at the broker, with the remedy; empty if they can, or if nothing is offered yet.
+  std::string unheard() const;
+
  private:
   class Sink;
   // A source that runs for a stream of the core.
@@ -66,6 +69,7 @@ class Provider {
   Task<void> run_source(Scope scope, Sink& sink, std::string id);
   std::optional<Error> on_message(const Message& message);
   void announce();
+  void look_for_presence();
   void match_sources();
   void refuse(const Message& message, const Error& why);
 
@@ -83,6 +87,10 @@ class Provider {
   bool offering_ = false;
   bool connected_ = false;
   bool reconnected_ = false;
+  // Our presence must come back from the broker: what a broker denies it may well deny in silence.
+  TimePoint presence_asked_{};
+  bool presence_seen_ = false;
+  bool presence_missed_ = false;
   bool superseded_ = false;  // Another process provides our cluster now.
   std::size_t maximum_message_ = 0;
   Signal work_;  // The core may have something to say.
