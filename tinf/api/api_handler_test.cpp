@@ -176,6 +176,7 @@ TEST_F(ApiHandlerTest, PatchesInItsThreeFormsAndRefusesApply) {
   const auto apply = send("PATCH", target, "{}", "application/apply-patch+yaml");
   EXPECT_EQ(apply.status, 415);
   EXPECT_THAT(apply.body, HasSubstr("client-side apply"));
+  EXPECT_EQ(send("PATCH", std::string(kMaps) + "/new", "{}", "application/apply-patch+yaml").status, 415);
   EXPECT_EQ(send("PATCH", target, R"([{"op":"remove","path":"/no"}])", "application/json-patch+json").status, 422);
   EXPECT_EQ(send("PATCH", target, R"({"metadata":{"resourceVersion":"1"}})", "application/merge-patch+json").status,
             409);

@@ -28,23 +28,31 @@ Answer<void> check_definition(const ResourceType& type, const json::value& tree)
   return {};
 }
 
-Answer<void> apply_patch(const ResourceType& type, const ApiRequest& request, json::value& tree) {
+std::string media_of(const ApiRequest& request) {
   const auto types = media_types(request.content_type);
-  const std::string media = types.empty() ? "" : types.front().type;
-  const bool json_patch = media == "application/json-patch+json";
-  const bool merge = media == "application/merge-patch+json";
-  const bool strategic = media == "application/strategic-merge-patch+json";
+  return types.empty() ? "" : types.front().type;
+}
+
+// Whether this is a patch at all that we can apply: asked before anything is looked up, since an apply also creates.
+Answer<void> check_patch_form(const ResourceType& type, const ApiRequest& request) {
+  const std::string media = media_of(request);
   if (media == "application/apply-patch+yaml") {
     return Status::unsupported_media_type(
         "server-side apply is not supported by this server: use client-side apply (kubectl apply without "
         "--server-side)");
   }
-  if ((!json_patch && !merge && !strategic) || (strategic && !type.built_in)) {
-    return Status::unsupported_media_type(
-        "the body of the request was in an unknown format (" + media +
-        "): accepted media types include: " + "application/json-patch+json, application/merge-patch+json" +
-        (type.built_in ? ", application/strategic-merge-patch+json" : ""));
-  }
+  const bool strategic = media == "application/strategic-merge-patch+json" && type.built_in;
+  if (strategic || media == "application/json-patch+json" || media == "application/merge-patch+json") return {};
+  return Status::unsupported_media_type(
+      "the body of the request was in an unknown format (" + media +
+      "): accepted media types include: " + "application/json-patch+json, application/merge-patch+json" +
+      (type.built_in ? ", application/strategic-merge-patch+json" : ""));
+}
+
+Answer<void> apply_patch(const ResourceType& type, const ApiRequest& request, json::value& tree) {
+  const std::string media = media_of(request);
+  const bool json_patch = media == "application/json-patch+json";
+  const bool merge = media == "application/merge-patch+json";
   auto patch = parse_json(request.body);
   if (!patch) return Status::bad_request("the patch is " + patch.error().message);
   if (merge) {
@@ -154,6 +162,7 @@ Task<ApiResponse> ResourceApi::update(Call& call) {
 }
 
 Task<ApiResponse> ResourceApi::patch(Call& call) {
+  if (auto form = check_patch_form(call.of(), call.request); !form) co_return ApiResponse(form.error());
   for (int attempt = 1;; ++attempt) {
     auto old = co_await store_.get(call.of().collection, call.key());
     if (!old) co_return ApiResponse(Status::of(old.error(), call.of().resource(), call.path.name));
