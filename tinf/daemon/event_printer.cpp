@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kPollMilliseconds = 100;  // How late stop() may be seen.
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   return boost::json::serialize(boost::json::string(text));
 }
 
@@ -19,10 +19,10 @@ std::string quoted(std::string_view text) {
 std::string json_line(std::string_view type, const std::string& cluster, const Resource& resource,
                       std::string_view namespace_name, std::string_view name, std::string_view version,
                       std::string_view object) {
-  std::string line = "{\"type\":\"" + std::string(type) + "\",\"cluster\":" + quoted(cluster) +
-                     ",\"group\":" + quoted(resource.group) + ",\"version\":" + quoted(resource.version) +
-                     ",\"resource\":" + quoted(resource.name) + ",\"namespace\":" + quoted(namespace_name) +
-                     ",\"name\":" + quoted(name) + ",\"resourceVersion\":" + quoted(version) + ",\"object\":";
+  std::string line = "{\"type\":\"" + std::string(type) + "\",\"cluster\":" + quote(cluster) +
+                     ",\"group\":" + quote(resource.group) + ",\"version\":" + quote(resource.version) +
+                     ",\"resource\":" + quote(resource.name) + ",\"namespace\":" + quote(namespace_name) +
+                     ",\"name\":" + quote(name) + ",\"resourceVersion\":" + quote(version) + ",\"object\":";
   line.append(object).append("}\n");
   return line;
 }

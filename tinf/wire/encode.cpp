@@ -150,7 +150,7 @@ std::pair<std::string, json::object> to_json(const Ranges& message) {
   return {"ranges", std::move(out)};
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   return json::serialize(json::string(text));
 }
 
@@ -171,13 +171,13 @@ void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::strin
                           std::uint64_t sequence) {
   begin(sequence);
   items_.append("\"delete\":{");
-  if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quoted(key.namespace_name)).append(",");
-  items_.append("\"name\":").append(quoted(key.name)).append(",\"uid\":").append(quoted(uid));
-  items_.append(",\"resourceVersion\":").append(quoted(resource_version)).append("}}");
+  if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quote(key.namespace_name)).append(",");
+  items_.append("\"name\":").append(quote(key.name)).append(",\"uid\":").append(quote(uid));
+  items_.append(",\"resourceVersion\":").append(quote(resource_version)).append("}}");
 }
 
 Encoded EventsWriter::finish_frame(const Frame& head) && {
-  std::string body = "{\"scope\":" + quoted(head.scope) + ",\"epoch\":" + quoted(head.epoch) +
+  std::string body = "{\"scope\":" + quote(head.scope) + ",\"epoch\":" + quote(head.epoch) +
                      ",\"after\":" + std::to_string(head.after) + ",\"through\":" + std::to_string(head.through) +
                      (head.exact ? ",\"exact\":true" : "") + ",\"count\":" + std::to_string(count_) + ",\"events\":[";
   body.reserve(body.size() + items_.size() + 2);
@@ -186,11 +186,11 @@ Encoded EventsWriter::finish_frame(const Frame& head) && {
 }
 
 Encoded EventsWriter::finish_page(const Page& head) && {
-  std::string body = "{\"scope\":" + quoted(head.scope) + ",\"snapshot\":" + quoted(head.snapshot) +
-                     ",\"epoch\":" + quoted(head.at.epoch) + ",\"sequence\":" + std::to_string(head.at.sequence) +
+  std::string body = "{\"scope\":" + quote(head.scope) + ",\"snapshot\":" + quote(head.snapshot) +
+                     ",\"epoch\":" + quote(head.at.epoch) + ",\"sequence\":" + std::to_string(head.at.sequence) +
                      ",\"page\":" + std::to_string(head.number) + (head.last ? ",\"last\":true" : "") +
                      ",\"total\":" + std::to_string(head.total) +
-                     ",\"fingerprint\":" + quoted(head.fingerprint.to_string()) +
+                     ",\"fingerprint\":" + quote(head.fingerprint.to_string()) +
                      ",\"request\":" + std::to_string(head.request) +
                      (head.behind_seconds > 0 ? ",\"behind\":" + std::to_string(head.behind_seconds) : "") +
                      ",\"count\":" + std::to_string(count_) + ",\"events\":[";
