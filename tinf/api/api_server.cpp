@@ -156,15 +156,15 @@ std::string ApiServer::Listener::url() const {
 }
 
 std::string ApiServer::Listener::kubeconfig(std::string_view name) const {
-  const auto quoted = [](std::string_view value) { return boost::json::serialize(boost::json::string(value)); };
-  const std::string own = quoted(name);
+  const auto quote = [](std::string_view value) { return boost::json::serialize(boost::json::string(value)); };
+  const std::string own = quote(name);
   std::string text = "apiVersion: v1\nkind: Config\ncurrent-context: " + own + "\nclusters:\n- name: " + own +
                      "\n  cluster:\n    server: " + url() + "\n";
   if (tls_) {
     text +=
-        "    certificate-authority: " + quoted(std::filesystem::absolute(options_.certificate_file).string()) + "\n";
+        "    certificate-authority: " + quote(std::filesystem::absolute(options_.certificate_file).string()) + "\n";
   }
-  text += "users:\n- name: " + own + "\n  user: {" + (token_.empty() ? "" : "token: " + quoted(token_)) + "}\n";
+  text += "users:\n- name: " + own + "\n  user: {" + (token_.empty() ? "" : "token: " + quote(token_)) + "}\n";
   return text + "contexts:\n- name: " + own + "\n  context: {cluster: " + own + ", user: " + own + "}\n";
 }
 

@@ -17,13 +17,13 @@ std::string spliced(const Object& object, std::string_view part, std::string_vie
   return text;
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   return json_text(boost::json::value(boost::json::string_view(text.data(), text.size())));
 }
 
 std::string json_of(const ListMeta& meta) {
   std::string text = "{\"resourceVersion\":\"" + std::to_string(meta.version) + "\"";
-  if (!meta.continue_token.empty()) text += ",\"continue\":" + quoted(meta.continue_token);
+  if (!meta.continue_token.empty()) text += ",\"continue\":" + quote(meta.continue_token);
   if (meta.remaining) text += ",\"remainingItemCount\":" + std::to_string(*meta.remaining);
   return text + "}";
 }
