@@ -20,14 +20,6 @@ std::string expected_api_version(const Scope& scope) {
   return metadata_only(scope) ? kMetadataVersion : scope.resource.api_version();
 }
 
-std::string collection_path(const Scope& scope) {
-  const Resource& resource = scope.resource;
-  std::string path = resource.group.empty() ? "/api/" : "/apis/" + percent_encoded(resource.group) + "/";
-  path += percent_encoded(resource.version) + "/";
-  if (!scope.namespace_name.empty()) path += "namespaces/" + percent_encoded(scope.namespace_name) + "/";
-  return path + percent_encoded(resource.name);
-}
-
 // Refuses what is not JSON before a byte of it is parsed.
 Task<Result<void>> check_content_type(ResponseStream& body, std::string what) {
   const std::string type(body.header("Content-Type"));
@@ -38,6 +30,14 @@ Task<Result<void>> check_content_type(ResponseStream& body, std::string what) {
 }
 
 }  // namespace
+
+std::string collection_path(const Scope& scope) {
+  const Resource& resource = scope.resource;
+  std::string path = resource.group.empty() ? "/api/" : "/apis/" + percent_encoded(resource.group) + "/";
+  path += percent_encoded(resource.version) + "/";
+  if (!scope.namespace_name.empty()) path += "namespaces/" + percent_encoded(scope.namespace_name) + "/";
+  return path + percent_encoded(resource.name);
+}
 
 struct KubeListerWatcher::Health {
   bool wants_fresh_connection = false;

@@ -11,6 +11,10 @@
 
 namespace tinf::kube {
 
+// Where the API server has a scope's collection, "/apis/apps/v1/namespaces/web/deployments"; its objects are one level
+// below by name.
+std::string collection_path(const Scope& scope);
+
 struct KubeListerWatcherOptions {
   bool keep_managed_fields = false;
   Deadlines list;   // Headers and bytes of a list.

@@ -1,0 +1,149 @@
+#include "tinf/sdk/informer.h"
+
+#include "tinf/object/selector.h"
+#include "tinf/sdk/inside/informer_state.h"
+
+namespace tinf::sdk {
+
+struct Registration::State {
+  std::shared_ptr<ClusterCore> core;  // It keeps no copy alive, but the thread that it must be ended on.
+  SharedInformer::Registration registration;
+};
+
+Registration::Registration() = default;
+Registration::Registration(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Registration::Registration(Registration&&) noexcept = default;
+
+Registration& Registration::operator=(Registration&& other) noexcept {
+  Registration old(std::move(*this));
+  state_ = std::move(other.state_);
+  return *this;
+}
+
+Registration::~Registration() {
+  if (state_ == nullptr) return;
+  Engine& engine = state_->core->engine();
+  if (engine.on_handler_thread()) {
+    // From inside a handler, which cannot wait for its own end: once it has returned.
+    std::shared_ptr<State> leaving = std::move(state_);
+    asio::post(engine.handlers(), [leaving, &engine] { engine.post([leaving] { leaving->registration.reset(); }); });
+    return;
+  }
+  engine.call([this] { state_->registration.reset(); });
+}
+
+void Informer::State::end(State* state) {
+  // The engine may be the core's last use, so the core outlives this call.
+  const std::shared_ptr<ClusterCore> core = state->core;
+  core->engine().run([](State& ending) -> Task<void> {
+    co_await ending.informer->stop();
+    ending.informer = nullptr;
+    ending.source = nullptr;
+  }(*state));
+  delete state;
+}
+
+Result<Informer> Informer::open(const Cluster& cluster, const Query& query, std::chrono::milliseconds patience) {
+  Scope scope;
+  if (!query.label_selector.empty()) {
+    auto selector = LabelSelector::parse(query.label_selector);
+    if (!selector) return selector.error();
+    scope.label_selector = selector->canonical();
+  }
+  if (!query.field_selector.empty()) {
+    auto selector = FieldSelector::parse(query.field_selector);
+    if (!selector) return selector.error();
+    scope.field_selector = selector->canonical();
+  }
+  scope.namespace_name = query.namespace_name;
+  scope.projection = query.metadata_only ? Projection::Metadata : Projection::Full;
+
+  const auto& core = cluster.core_;
+  Engine& engine = core->engine();
+  auto offered = engine.run(core->offered(engine.runtime().clock.now() + patience));
+  if (!offered) return offered.error();
+  auto found = find_resource(*offered, query.resource);
+  if (!found) return found.error();
+  if (!found->namespaced && !query.namespace_name.empty()) {
+    return Error(Code::Invalid, found->resource.group_resource() + " have no namespaces: ask for them without one");
+  }
+  scope.resource = found->resource;
+  auto state = engine.call([&] {
+    std::shared_ptr<State> made(new State(core, scope), &State::end);
+    made->informer->start();
+    return made;
+  });
+  return Informer(std::move(state));
+}
+
+Result<Registration> Informer::add(Handlers handlers, std::chrono::milliseconds resync) {
+  Engine& engine = state_->core->engine();
+  return engine.call([&]() -> Result<Registration> {
+    Handler handler;
+    handler.on_add = std::move(handlers.on_add);
+    handler.on_update = std::move(handlers.on_update);
+    handler.on_delete = std::move(handlers.on_delete);
+    handler.on_synced = std::move(handlers.on_synced);
+    HandlerOptions how;
+    how.resync = resync;
+    how.executor = engine.handlers();
+    auto added = state_->informer->add(std::move(handler), how);
+    if (!added) return added.error();
+    auto state = std::make_unique<Registration::State>();
+    state->core = state_->core;
+    state->registration = std::move(*added);
+    return Registration(std::move(state));
+  });
+}
+
+Result<void> Informer::wait_synced(std::chrono::milliseconds patience) {
+  Engine& engine = state_->core->engine();
+  return engine.run(state_->informer->wait_synced(engine.runtime().clock.now() + patience));
+}
+
+bool Informer::synced() const {
+  return state_->core->engine().call([this] { return state_->informer->synced(); });
+}
+
+bool Informer::live() const {
+  return state_->core->engine().call([this] { return state_->informer->live(); });
+}
+
+Result<std::vector<ObjectKey>> Informer::verify() {
+  auto verification = state_->core->engine().run(state_->informer->verify());
+  if (!verification) return verification.error();
+  std::vector<ObjectKey> keys = std::move(verification->missing);
+  keys.insert(keys.end(), verification->extra.begin(), verification->extra.end());
+  keys.insert(keys.end(), verification->different.begin(), verification->different.end());
+  return keys;
+}
+
+// A store in memory does not fail to read.
+ObjectPtr Informer::get(const ObjectKey& key) const {
+  return state_->store.get(key).value();
+}
+
+std::vector<ObjectPtr> Informer::list(std::string_view namespace_name) const {
+  return state_->store.list(namespace_name).value();
+}
+
+Result<std::vector<ObjectPtr>> Informer::list_matching(const std::string& label_selector,
+                                                       std::string_view namespace_name) const {
+  auto selector = LabelSelector::parse(label_selector);
+  if (!selector) return selector.error();
+  return state_->informer->lister().list(*selector, namespace_name);
+}
+
+std::size_t Informer::size() const {
+  return state_->store.size();
+}
+
+Result<void> Informer::add_index(std::string name, IndexFunction function) {
+  return state_->core->engine().call([&] { return state_->informer->add_index(std::move(name), std::move(function)); });
+}
+
+Result<std::vector<ObjectPtr>> Informer::by_index(std::string index, std::string value) const {
+  return state_->informer->lister().by_index(std::move(index), std::move(value));
+}
+
+}  // namespace tinf::sdk

@@ -1,0 +1,36 @@
+// ClusterCore: what a Cluster is behind its handle: an engine, and a source of list and watch of either kind.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tinf/contract/lister_watcher.h"
+#include "tinf/contract/store.h"
+#include "tinf/sdk/inside/engine.h"
+
+namespace tinf::sdk {
+
+// Made by share(), so that it may end wherever its last holder does.
+class ClusterCore {
+ public:
+  virtual ~ClusterCore() = default;
+
+  virtual Engine& engine() = 0;
+  // On the loop. What the source has; Unavailable: it could not be asked before `deadline`.
+  virtual Task<Result<std::vector<ResourceInfo>>> offered(TimePoint deadline) = 0;
+  // On the loop. `store` is where the copy ends up; both it and this must outlive the source.
+  virtual std::unique_ptr<ListerWatcher> open(const StoreReader& store) = 0;
+
+  // No thread can wait for its own end: a core whose last holder is on one of its threads ends on another.
+  static std::shared_ptr<ClusterCore> share(std::unique_ptr<ClusterCore> core) {
+    return std::shared_ptr<ClusterCore>(core.release(), [](ClusterCore* last) {
+      if (last->engine().on_own_thread()) {
+        std::thread([last] { delete last; }).detach();
+      } else {
+        delete last;
+      }
+    });
+  }
+};
+
+}  // namespace tinf::sdk

@@ -1,0 +1,26 @@
+// What an Informer is behind its handle; the controller's write gate looks into its store.
+#pragma once
+
+#include "tinf/informer/shared_informer.h"
+#include "tinf/sdk/informer.h"
+#include "tinf/sdk/inside/cluster_core.h"
+#include "tinf/store/memory/memory_store.h"
+
+namespace tinf::sdk {
+
+struct Informer::State {
+  State(std::shared_ptr<ClusterCore> cluster_core, const Scope& scope)
+      : core(std::move(cluster_core)),
+        source(core->open(store)),
+        informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, store, store)) {}
+
+  // Ends it on the loop, whoever holds the last handle.
+  static void end(State* state);
+
+  const std::shared_ptr<ClusterCore> core;
+  MemoryStore store;
+  std::unique_ptr<ListerWatcher> source;
+  std::unique_ptr<SharedInformer> informer;
+};
+
+}  // namespace tinf::sdk

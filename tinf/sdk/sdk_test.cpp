@@ -1,0 +1,335 @@
+// The face with its real threads: over an API server in this process, and through a real mosquitto by changing one
+// line.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "tinf/api/api_server.h"
+#include "tinf/kube/kubeconfig.h"
+#include "tinf/provider/provider.h"
+#include "tinf/sdk/client.h"
+#include "tinf/sdk/controller.h"
+#include "tinf/sdk/informer.h"
+#include "tinf/sdk/inside/engine.h"
+#include "tinf/store/versioned_memory/versioned_memory_store.h"
+#include "tinf/testing/mosquitto_broker.h"
+#include "tinf/wiring/cluster_source.h"
+#include "tinf/wiring/transports.h"
+
+namespace tinf::sdk {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr auto kPatience = 20s;
+
+// What several threads write and the test waits for.
+template <class T>
+class Watched {
+ public:
+  template <class F>
+  void change(F f) {
+    std::lock_guard lock(mutex_);
+    f(value_);
+    changed_.notify_all();
+  }
+  bool wait(const std::function<bool(const T&)>& wanted) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return wanted(value_); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  T value_{};
+};
+
+// An API server, and on demand a provider of it behind a broker.
+class Site {
+ public:
+  Site() {
+    engine_.run([](Site& site) -> Task<void> {
+      const auto listening = co_await site.server_.listen();
+      EXPECT_TRUE(listening);
+    }(*this));
+    char name[] = "/tmp/tinf-sdk-XXXXXX";
+    kubeconfig_ = std::string(mkdtemp(name)) + "/kubeconfig";
+    std::ofstream(kubeconfig_) << server_.kubeconfig("test");
+    engine_.call([&] {
+      tasks_ = std::make_unique<TaskGroup>(engine_.runtime().executor);
+      tasks_->spawn(server_.run());
+    });
+  }
+  ~Site() {
+    engine_.run([](Site& site) -> Task<void> {
+      if (site.provider_) co_await site.provider_->stop();
+      co_await site.tasks_->stop();
+      if (site.transport_) co_await site.transport_->close(std::nullopt);
+      site.provider_ = nullptr;
+      site.source_ = nullptr;
+      site.transport_ = nullptr;
+      site.tasks_ = nullptr;
+    }(*this));
+    unlink(kubeconfig_.c_str());
+    rmdir(kubeconfig_.substr(0, kubeconfig_.rfind('/')).c_str());
+  }
+
+  Kubeconfig kubeconfig() const { return Kubeconfig{kubeconfig_, ""}; }
+  Client client() { return Client::open(kubeconfig()).value(); }
+
+  Broker broker() {
+    mosquitto_.emplace();
+    mosquitto_->start();
+    Broker where;
+    where.url = "127.0.0.1:" + std::to_string(mosquitto_->port());
+    where.client_id = "hub";
+    where.cluster = "c1";
+    engine_.call([&] {
+      kube::KubeconfigOptions options;
+      options.path = kubeconfig_;
+      source_ = std::make_unique<wiring::ClusterSource>(engine_.runtime(), kube::load_connection(options).value(),
+                                                        wiring::OfferOptions(), false);
+      ProviderOptions providing;
+      providing.cluster = "c1";
+      providing.instance = "p1";
+      wiring::BrokerOptions connection;
+      connection.url = where.url;
+      connection.client_id = "provider";
+      transport_ = wiring::open_transport(engine_.runtime(), connection, Provider::last_will(providing)).value();
+      provider_ = std::make_unique<Provider>(engine_.runtime(), *transport_, providing,
+                                             [this](Scope scope, StoreWriter& sink, SourceReport report) {
+                                               return source_->reflect(std::move(scope), sink, std::move(report));
+                                             });
+      tasks_->spawn(source_->watch_offer([this](const auto& found) {
+        provider_->offer(found.resources, found.cluster_uid, found.kubernetes_version);
+      }));
+      tasks_->spawn([](Provider& provider) -> Task<void> { (void)co_await provider.run(); }(*provider_));
+    });
+    return where;
+  }
+
+ private:
+  Engine engine_{Log()};
+  RealClock clock_;
+  VersionedMemoryStore store_{clock_};
+  api::ApiServer server_{engine_.runtime(), store_, api::ApiOptions()};
+  std::string kubeconfig_;
+  std::optional<testing::MosquittoBroker> mosquitto_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<wiring::ClusterSource> source_;
+  std::unique_ptr<Provider> provider_;
+  std::unique_ptr<TaskGroup> tasks_;
+};
+
+std::string config_map(const std::string& name, const std::string& color) {
+  return R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name + R"(","labels":{"color":")" + color +
+         R"("}},"data":{"k":"v"}})";
+}
+
+// Each test twice: directly, and through a broker.
+class Face : public ::testing::TestWithParam<bool> {
+ protected:
+  Cluster cluster() {
+    auto opened = GetParam() ? Cluster::open(site.broker()) : Cluster::open(site.kubeconfig());
+    return std::move(opened).value();
+  }
+  Informer config_maps() {
+    auto informer = Informer::open(cluster(), Query{"cm", "default", "", "", false});
+    EXPECT_TRUE(informer) << informer.error().message;
+    return std::move(informer).value();
+  }
+
+  Site site;
+  Client client = site.client();
+};
+
+TEST_P(Face, TheCopyFollowsAndHandlersAreTold) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  Informer informer = config_maps();
+  Watched<std::vector<std::string>> told;
+  Handlers handlers;
+  handlers.on_add = [&](const ObjectPtr& object, bool initial) {
+    told.change([&](auto& lines) { lines.push_back((initial ? "=" : "+") + std::string(object->name())); });
+  };
+  handlers.on_update = [&](const ObjectPtr&, const ObjectPtr& now) {
+    told.change([&](auto& lines) { lines.push_back("~" + std::string(now->name())); });
+  };
+  handlers.on_delete = [&](const ObjectPtr& last, bool) {
+    told.change([&](auto& lines) { lines.push_back("-" + std::string(last->name())); });
+  };
+  handlers.on_synced = [&] { told.change([](auto& lines) { lines.push_back("synced"); }); };
+  auto registration = informer.add(std::move(handlers));
+  ASSERT_TRUE(registration);
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  ASSERT_TRUE(told.wait([](const auto& lines) { return lines.size() == 2; }));
+  ASSERT_TRUE(client.create("ConfigMap", "default", config_map("b", "blue")));
+  ASSERT_TRUE(told.wait([](const auto& lines) { return lines.size() == 3; }));
+  ASSERT_TRUE(client.patch("cm", {"default", "b"}, R"({"data":{"k":"w"}})"));
+  ASSERT_TRUE(told.wait([](const auto& lines) { return lines.size() == 4; }));
+  ASSERT_TRUE(client.remove("cm", {"default", "a"}));
+  EXPECT_TRUE(told.wait([](const auto& lines) {
+    return lines == std::vector<std::string>{"=a", "synced", "+b", "~b", "-a"};
+  }));
+  EXPECT_EQ(informer.get({"default", "b"})->string_at("/data/k"), "w");
+  EXPECT_EQ(informer.get({"default", "a"}), nullptr);
+  EXPECT_TRUE(informer.live());
+}
+
+TEST_P(Face, AnIndexIsKeptAndASelectorSelects) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("b", "blue")));
+  Informer informer = config_maps();
+  ASSERT_TRUE(informer.add_index("color", [](const Object& object) {
+    return std::vector<std::string>{object.string_at("/metadata/labels/color").value_or("")};
+  }));
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  EXPECT_THAT(*informer.by_index("color", "red"), SizeIs(1));
+  EXPECT_THAT(*informer.list_matching("color in (red,blue)"), SizeIs(2));
+  EXPECT_FALSE(informer.list_matching("color in ("));
+  EXPECT_THAT(informer.by_index("size", "1").error().message, HasSubstr("color"));
+  EXPECT_THAT(informer.list("elsewhere"), IsEmpty());
+}
+
+TEST_P(Face, AHandlerThatIsGoneIsToldNothing) {
+  Informer informer = config_maps();
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  Watched<int> first, second;
+  Handlers one, two;
+  one.on_add = [&](const ObjectPtr&, bool) { first.change([](int& count) { ++count; }); };
+  two.on_add = [&](const ObjectPtr&, bool) { second.change([](int& count) { ++count; }); };
+  auto gone = std::optional<Registration>(std::move(informer.add(one)).value());
+  auto stays = informer.add(two);
+  gone.reset();
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  EXPECT_TRUE(second.wait([](int count) { return count == 1; }));
+  EXPECT_TRUE(first.wait([](int count) { return count == 0; }));
+}
+
+TEST_P(Face, AnInformerMayEndInItsOwnHandler) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  auto informer = std::make_unique<Informer>(config_maps());
+  Watched<bool> ended;
+  Registration registration;
+  Handlers handlers;
+  handlers.on_add = [&](const ObjectPtr&, bool) {
+    registration = Registration();
+    informer = nullptr;
+    ended.change([](bool& done) { done = true; });
+  };
+  std::optional<Result<Registration>> added;
+  {
+    // The handler waits for the registration to be in its place.
+    Watched<bool> placed;
+    auto inner = std::move(handlers.on_add);
+    handlers.on_add = [&placed, inner](const ObjectPtr& object, bool initial) {
+      placed.wait([](bool there) { return there; });
+      inner(object, initial);
+    };
+    registration = std::move(informer->add(std::move(handlers))).value();
+    placed.change([](bool& there) { there = true; });
+    EXPECT_TRUE(ended.wait([](bool done) { return done; }));
+  }
+}
+
+TEST_P(Face, AControllerReconcilesEveryKeyAndNeverActsOnACopyOlderThanItsWrite) {
+  for (int i = 0; i < 5; ++i)
+    ASSERT_TRUE(client.create("configmaps", "default", config_map("o" + std::to_string(i), "red")));
+  Informer informer = config_maps();
+  Watched<std::set<std::string>> painted;
+  Watched<int> stale;
+  Controller* self = nullptr;
+  Controller controller(
+      informer,
+      [&](const ObjectKey& key) -> Result<Outcome> {
+        const ObjectPtr object = informer.get(key);
+        if (object == nullptr || object->string_at("/metadata/labels/color") == "green") return Outcome::done();
+        auto answer = client.patch("configmaps", key, R"({"metadata":{"labels":{"color":"green"}}})");
+        if (!answer) return answer.error();
+        self->wrote(*answer);
+        self->add(key);  // At once: the gate keeps it until the copy shows green.
+        painted.change([&](auto& names) {
+          if (!names.insert(key.name).second) stale.change([](int& count) { ++count; });
+        });
+        return Outcome::done();
+      },
+      ControllerOptions{"painter", 3, kPatience, Log()});
+  self = &controller;
+  std::stop_source stop;
+  std::optional<Result<void>> result;
+  std::thread running([&] { result = controller.run(stop.get_token()); });
+  EXPECT_TRUE(painted.wait([](const auto& names) { return names.size() == 5; }));
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("late", "red")));
+  EXPECT_TRUE(painted.wait([](const auto& names) { return names.size() == 6; }));
+  stop.request_stop();
+  running.join();
+  EXPECT_TRUE(*result);
+  EXPECT_TRUE(stale.wait([](int count) { return count == 0; }));
+}
+
+TEST_P(Face, AnErrorIsTriedAgainAndARequeueComesBack) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  Informer informer = config_maps();
+  Watched<int> attempts;
+  Controller controller(informer, [&](const ObjectKey&) -> Result<Outcome> {
+    int now = 0;
+    attempts.change([&](int& count) { now = ++count; });
+    if (now == 1) return Error(Code::Conflict, "once");
+    if (now == 2) throw std::runtime_error("a bug");
+    if (now == 3) return Outcome::requeue_after(1ms);
+    return Outcome::done();
+  });
+  std::stop_source stop;
+  std::thread running([&] { EXPECT_TRUE(controller.run(stop.get_token())); });
+  EXPECT_TRUE(attempts.wait([](int count) { return count == 4; }));
+  stop.request_stop();
+  running.join();
+}
+
+INSTANTIATE_TEST_SUITE_P(Sdk, Face, ::testing::Values(false, true),
+                         [](const auto& how) { return how.param ? "BehindABroker" : "Directly"; });
+
+TEST(FaceErrors, NameTheThing) {
+  Site site;
+  const Cluster cluster = Cluster::open(site.kubeconfig()).value();
+  EXPECT_EQ(Informer::open(cluster, Query{"configmapz", "", "", "", false}).error().code, Code::NotFound);
+  EXPECT_EQ(Informer::open(cluster, Query{"cm", "", "a in (", "", false}).error().code, Code::Invalid);
+  EXPECT_THAT(Informer::open(cluster, Query{"namespaces", "x", "", "", false}).error().message,
+              HasSubstr("namespaces"));
+  EXPECT_THAT(Cluster::open(Kubeconfig{"/no/such/file", ""}).error().message, HasSubstr("/no/such/file"));
+  EXPECT_EQ(Cluster::open(Broker{.url = "127.0.0.1:1", .client_id = "a/b", .cluster = "c1"}).error().code,
+            Code::Invalid);
+  EXPECT_EQ(Cluster::open(Broker{.url = "ftp://h", .client_id = "a", .cluster = "c1"}).error().code, Code::Invalid);
+  const Cluster away =
+      Cluster::open(
+          Broker{.url = "127.0.0.1:" + std::to_string(testing::free_port()), .client_id = "a", .cluster = "c1"})
+          .value();
+  EXPECT_EQ(Informer::open(away, Query{"cm", "", "", "", false}, 1ms).error().code, Code::Unavailable);
+}
+
+TEST(ClientCalls, SayWhatTheServerSays) {
+  Site site;
+  Client client = site.client();
+  const auto made = client.create("configmaps", "default", config_map("a", "red"));
+  ASSERT_TRUE(made);
+  EXPECT_EQ(client.create("configmaps", "default", config_map("a", "red")).error().code, Code::AlreadyExists);
+  EXPECT_EQ((*client.get("configmaps", {"default", "a"}))->uid(), (*made)->uid());
+  std::string text((*made)->raw());
+  ASSERT_TRUE(client.replace("configmaps", {"default", "a"}, text));
+  ASSERT_TRUE(client.patch("configmaps", {"default", "a"}, R"({"data":{"k":"x"}})"));
+  EXPECT_EQ(client.replace("configmaps", {"default", "a"}, text).error().code, Code::Conflict);
+  EXPECT_EQ(client.remove("configmaps", {"default", "a"}, "another").error().code, Code::Conflict);
+  EXPECT_TRUE(client.remove("configmaps", {"default", "a"}, (*made)->uid()));
+  EXPECT_EQ(client.get("configmaps", {"default", "a"}).error().code, Code::NotFound);
+}
+
+}  // namespace
+}  // namespace tinf::sdk
