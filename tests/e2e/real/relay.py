@@ -77,11 +77,12 @@ class Relay:
             except OSError:
                 _close(near)
                 continue
-            with self._lock:
+            for one in (near, far):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:  # From here on cut() may close them.
                 self.connections += 1
                 self._sockets |= {near, far}
             for source, sink, up in ((near, far, True), (far, near, False)):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pump, args=(source, sink, up), daemon=True).start()
 
     def _pump(self, source, sink, up):
