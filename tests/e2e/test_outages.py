@@ -329,6 +329,29 @@ class OneOfThemFails(OutageCase):
         provider.endpoint.wait_not_ready("API server")
         self.assertEqual(provider.terminate(), 0)
 
+    def test_a_right_that_was_taken_away_keeps_the_copy_until_it_is_given_back(self):
+        def rules(*resources):
+            return [{"apiGroups": [""], "resources": list(resources), "verbs": ["get", "list", "watch"]}]
+        self.some_objects()
+        kubeconfig = self.api.grant("restricted", rules("configmaps", "namespaces"))
+        provider = self.provider(kubeconfig=kubeconfig)
+        informer = self.informer("-n", self.namespace)
+        informer.copy.wait_synced("c1", "configmaps")
+        provider.kill()
+        self.api.grant("restricted", rules("namespaces", "services"))
+        wait_until(lambda: self.api.request("GET", self.path, user="restricted")[0] == 403, 10, "the right is gone")
+        provider.start()
+        informer.copy.wait_synced("c1", "services")
+        informer.wait_for_error("no longer offered: its copy stays as it is.*configmaps")
+        informer.endpoint.wait_not_ready("configmaps of c1 is no longer offered")
+        self.assertEqual(informer.endpoint.metric("tinf_informer_objects", resource="configmaps"), 20)
+        self.change_behind_the_back()
+        provider.kill()
+        self.api.grant("restricted", rules("configmaps", "services"))
+        provider.start()
+        self.wait_equal(informer, deadline=90)
+        informer.endpoint.wait_ready()
+
     def test_the_last_will_speaks_for_a_killed_provider(self):
         provider, informer = self.provider(), self.follow()
         informer.copy.wait_synced("c1", "configmaps")
@@ -434,6 +457,23 @@ class ThreeClusters(OutageCase):
         self.assertEqual(only.copy.objects("beta", "configmaps"), {})
         all_of_them.endpoint.wait_ready()
         only.endpoint.wait_ready()
+
+
+    def test_a_cluster_rebuilt_under_its_old_name_replaces_the_copy(self):
+        for api, count in ((self.api, 20), (self.second, 7)):
+            api.put("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+            self.some_objects(count, api)
+        old, new = self.unstarted_provider(broker=self.broker), self.unstarted_provider(broker=self.broker, api=self.second)
+        self.start(old)
+        informer = self.follow()
+        self.wait_equal(informer, api=self.api)
+        old.kill()
+        self.start(new)
+        self.wait_equal(informer, api=self.second)
+        self.assertEqual(new.terminate(), 0)
+        old.start()
+        self.wait_equal(informer, api=self.api)
+        informer.endpoint.wait_ready()
 
 
 class RestoredBackup(OutageCase):

@@ -114,6 +114,23 @@ class OneCluster(ScenarioCase):
                                        "gadgets.again.example.com")
         self.kubectl.run("delete", "crd", "gadgets.again.example.com")
 
+    def test_a_definition_that_changes_its_version_is_followed_in_the_new_one(self):
+        definition = widget_definition("versions.example.com", "gizmos", "Gizmo")
+        self.kubectl.apply(definition)
+        self.kubectl.run("wait", "--for=condition=Established", "crd/gizmos.versions.example.com")
+        self.api.must("POST", "/apis/versions.example.com/v1alpha1/namespaces/default/gizmos",
+                      {"apiVersion": "versions.example.com/v1alpha1", "kind": "Gizmo", "metadata": {"name": "versioned"}})
+        informer = self.informer("--cluster", "c1")
+        informer.wait_for_line('"version":"v1alpha1","resource":"gizmos".*"name":"versioned"', deadline=60)
+        versions = definition["spec"]["versions"]
+        versions.append({**versions[0], "name": "v1", "storage": False})
+        self.kubectl.apply(definition)
+        informer.wait_for_line('"type":"SYNCED".*"version":"v1","resource":"gizmos"', deadline=60)
+        informer.wait_for_line('"type":"ADDED".*"version":"v1","resource":"gizmos".*"name":"versioned"')
+        informer.endpoint.wait_ready()
+        self.assertEqual(informer.endpoint.metric("tinf_informer_objects", resource="gizmos.versions.example.com"), 1)
+        self.kubectl.run("delete", "crd", "gizmos.versions.example.com")
+
     def test_cluster_scoped_objects_travel_without_a_namespace(self):
         informer = self.informer("-r", "ns", "-r", "clusterroles")
         informer.copy.wait_synced("c1", "namespaces", "clusterroles.rbac.authorization.k8s.io")

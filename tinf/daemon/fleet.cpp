@@ -50,6 +50,8 @@ struct Fleet::Scoped {
   SharedInformer::Registration registration;
   std::shared_ptr<Gauge> objects, proof_age, live;
   std::shared_ptr<Counter> events;
+  bool withdrawn = false;  // Not offered any more.
+  bool replaced = false;   // But another version of it is.
 };
 
 Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer)
@@ -102,14 +104,33 @@ void Fleet::on_cluster(const ClusterView& cluster) {
     keep.insert(info.resource);
     if (scopes_.count({cluster.name, info.resource}) == 0) start(cluster.name, info);
   }
-  // What is no longer offered, as a CRD that was removed.
-  for (auto it = scopes_.lower_bound({cluster.name, Resource()});
-       it != scopes_.end() && it->first.first == cluster.name;) {
-    if (keep.count(it->first.second) > 0) {
+  for (auto& [name, scoped] : scopes_) {
+    if (name.first != cluster.name) continue;
+    const bool withdrawn = keep.count(name.second) == 0;
+    const bool replaced = std::any_of(keep.begin(), keep.end(), [&](const Resource& other) {
+      return other.group == name.second.group && other.name == name.second.name;
+    });
+    if (withdrawn && !scoped->withdrawn && !replaced && scoped->store.size() > 0) {
+      log_.warning("no longer offered: its copy stays as it is",
+                   {{"cluster", cluster.name}, {"resource", name.second.group_resource()}});
+    }
+    scoped->withdrawn = withdrawn;
+    scoped->replaced = replaced;
+  }
+  retire_withdrawn();
+}
+
+// A right that was taken away, perhaps by mistake, is no reason to forget what was seen. What is empty, as after a CRD
+// was removed with its objects, or goes on in another version, is let go.
+void Fleet::retire_withdrawn() {
+  for (auto it = scopes_.begin(); it != scopes_.end();) {
+    Scoped& scoped = *it->second;
+    if (!scoped.withdrawn || (!scoped.replaced && scoped.store.size() > 0)) {
       ++it;
       continue;
     }
-    log_.info("no longer offered", {{"cluster", cluster.name}, {"resource", it->first.second.group_resource()}});
+    log_.info("no longer offered, and let go",
+              {{"cluster", it->first.first}, {"resource", it->first.second.group_resource()}});
     tasks_.spawn(retire(std::move(it->second)));
     it = scopes_.erase(it);
   }
@@ -193,6 +214,7 @@ std::string Fleet::missing() const {
     if (!spellings.empty()) return "cluster " + cluster + " does not offer " + *spellings.begin();
   }
   for (const auto& [name, scoped] : scopes_) {
+    if (scoped->withdrawn) return name.second.group_resource() + " of " + name.first + " is no longer offered";
     if (scoped->registration.synced() && scoped->informer.live()) continue;
     const ScopeStatus status = scoped->informer.status();
     return name.second.group_resource() + " of " + name.first +
@@ -207,6 +229,7 @@ Task<Result<void>> Fleet::run() {
     co_await runtime_.clock.sleep_for(kLook);
     const Duration since_start = runtime_.clock.now() - started_;
     show_progress();
+    retire_withdrawn();
     if (printer_.broken()) co_return Error(Code::Cancelled, "stdout was closed by its reader");
     if (settled() && since_start > kPatience) {
       for (const std::string& spelling : options_.resources) {

@@ -42,6 +42,7 @@ class Fleet {
 
   void on_cluster(const ClusterView& cluster);
   void start(const std::string& cluster, const ResourceInfo& info);
+  void retire_withdrawn();
   Task<void> retire(std::unique_ptr<Scoped> scoped);
   std::vector<ResourceInfo> wanted(const ClusterView& cluster);
   void show_progress();
