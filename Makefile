@@ -21,7 +21,7 @@ unit: build  ## unit, contract, simulation and integration tests
 
 e2e: build kube  ## end to end on real parts
 	tools/install-packages test
-	python3 -m unittest discover -v -s tests/e2e
+	python3 tests/e2e
 
 sanitize:  ## unit and integration tests with the address, undefined behaviour and thread sanitizers
 	tools/install-packages build test

@@ -42,6 +42,9 @@ class Daemon(Part):
     def environment(self):
         return {**os.environ, **self._environment}
 
+    def wait_ready(self, deadline=None):
+        """At once: one that ends by itself is found by the wait for its words, or is what the test is about."""
+
     def log_files(self):
         return [self.folder / "stdout", self.folder / "stderr"]
 
