@@ -404,6 +404,27 @@ Task<Result<void>> SharedInformer::wait_until(ResourceVersion version, TimePoint
   }
 }
 
+Task<Result<void>> SharedInformer::wait_until(ObjectPtr written, TimePoint deadline) {
+  const ResourceVersion version(std::string(written->resource_version()));
+  const auto shows_in = [&version](const ResourceVersion& at) { return at == version || version.is_before(at); };
+  while (true) {
+    if (shows_in(reader_.version())) co_return Result<void>();
+    const auto held = reader_.get(written->key());
+    if (held && *held && shows_in(ResourceVersion(std::string((*held)->resource_version())))) co_return Result<void>();
+    if (!version.number()) {
+      co_return Error(Code::Invalid, "version \"" + version.text() + "\" of " + written->key().to_string() +
+                                         " is not decimal: it cannot be told which states are later");
+    }
+    if (stopped_)
+      co_return Error(Code::Cancelled, "the informer of " + scope().resource.group_resource() + " has stopped");
+    const bool in_time = co_await changed_.wait_until(runtime_.clock, deadline);
+    if (!in_time) {
+      co_return Error(Code::Timeout, scope().resource.group_resource() + " do not show version \"" + version.text() +
+                                         "\" of " + written->key().to_string() + " yet");
+    }
+  }
+}
+
 // One key where source and store say different things, and what each says.
 struct SharedInformer::Difference {
   ObjectKey key;

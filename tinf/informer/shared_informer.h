@@ -131,6 +131,10 @@ class SharedInformer final : private StoreWriter {
   // Waits until the store is at least at `version`, so that one's own write shows. Timeout; Cancelled. Invalid: it is
   // not decimal, and nothing can be said about which of two such versions is later.
   Task<Result<void>> wait_until(ResourceVersion version, TimePoint deadline);
+  // The same for the one object that a server answered a write with, also where sets have versions of another kind
+  // than objects (behind a broker): waits until the store has it, or a later state or successor of it, or a set that is
+  // later. There an object that was deleted meanwhile ends in Timeout.
+  Task<Result<void>> wait_until(ObjectPtr written, TimePoint deadline);
 
   // Lists the source's set again and compares it with the store; what differs twice is reported and repaired by a
   // relist. Two lists of metadata, kVerifyPause apart if the first one differs: what is merely on its way has arrived

@@ -506,6 +506,21 @@ TEST_F(SharedInformerTest, WaitsUntilOnesOwnWriteShows) {
   EXPECT_EQ(time.await(informer().wait_until(ResourceVersion("epoch/1"), time.now() + 1s)).error().code, Code::Invalid);
 }
 
+TEST_F(SharedInformerTest, WaitsUntilOneWrittenObjectOrWhatCameAfterItShows) {
+  start();
+  const auto written = source.put("a");
+  EXPECT_TRUE(time.await(informer().wait_until(written, time.now() + 1s)));
+  EXPECT_EQ(store.get(key("a")).value(), written);
+  const auto passed = source.put("a");
+  source.remove("a");
+  source.put("a");
+  EXPECT_TRUE(time.await(informer().wait_until(passed, time.now() + 1s)));
+  const auto elsewhere = Object::parse(R"({"metadata":{"name":"b","uid":"u","resourceVersion":"999999"}})").value();
+  EXPECT_EQ(time.await(informer().wait_until(elsewhere, time.now() + 1s)).error().code, Code::Timeout);
+  const auto odd = Object::parse(R"({"metadata":{"name":"b","uid":"u","resourceVersion":"epoch/1"}})").value();
+  EXPECT_EQ(time.await(informer().wait_until(odd, time.now() + 1s)).error().code, Code::Invalid);
+}
+
 TEST_F(SharedInformerTest, FindsAndRepairsADifferenceThatNoWatchToldOf) {
   source.put("a"), source.put("b");
   start();

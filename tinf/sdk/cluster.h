@@ -24,7 +24,7 @@ struct Kubeconfig {
 // A cluster whose provider is behind this broker.
 struct Broker {
   std::string url{};        // tcp:// mqtt:// ssl:// mqtts:// or host:port
-  std::string client_id{};  // No two processes may share one.
+  std::string client_id{};  // No two may share one: the broker would throw the elder out.
   std::string cluster{};    // As its provider calls it.
   std::string signal = "/signal";
   std::string payload = "/payload";

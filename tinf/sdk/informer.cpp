@@ -44,6 +44,12 @@ void Informer::State::end(State* state) {
 }
 
 Result<Informer> Informer::open(const Cluster& cluster, const Query& query, std::chrono::milliseconds patience) {
+  InformerOptions options;
+  options.patience = patience;
+  return open(cluster, query, std::move(options));
+}
+
+Result<Informer> Informer::open(const Cluster& cluster, const Query& query, InformerOptions options) {
   Scope scope;
   if (!query.label_selector.empty()) {
     auto selector = LabelSelector::parse(query.label_selector);
@@ -60,7 +66,7 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, std:
 
   const auto& core = cluster.core_;
   Engine& engine = core->engine();
-  auto offered = engine.run(core->offered(engine.runtime().clock.now() + patience));
+  auto offered = engine.run(core->offered(engine.runtime().clock.now() + options.patience));
   if (!offered) return offered.error();
   auto found = find_resource(*offered, query.resource);
   if (!found) return found.error();
@@ -69,7 +75,9 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, std:
   }
   scope.resource = found->resource;
   auto state = engine.call([&] {
-    std::shared_ptr<State> made(new State(core, scope), &State::end);
+    SharedInformerOptions how;
+    how.transform = std::move(options.transform);
+    std::shared_ptr<State> made(new State(core, scope, std::move(how)), &State::end);
     made->informer->start();
     return made;
   });
@@ -107,6 +115,11 @@ bool Informer::synced() const {
 
 bool Informer::live() const {
   return state_->core->engine().call([this] { return state_->informer->live(); });
+}
+
+Result<void> Informer::wait_until(const ObjectPtr& answer, std::chrono::milliseconds patience) {
+  Engine& engine = state_->core->engine();
+  return engine.run(state_->informer->wait_until(answer, engine.runtime().clock.now() + patience));
 }
 
 Result<std::vector<ObjectKey>> Informer::verify() {

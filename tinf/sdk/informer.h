@@ -34,6 +34,13 @@ struct Handlers {
   std::function<void()> on_synced;  // Once, after the last initial add.
 };
 
+struct InformerOptions {
+  std::chrono::milliseconds patience = std::chrono::seconds(30);  // For the server or provider to say what it has.
+  // Cuts each object before it is stored, once per state; on the cluster's thread, so it must neither block nor call
+  // the library. An object that it refuses, or throws for, stays as the copy has it: not at all if it is new.
+  std::function<Result<ObjectPtr>(const ObjectPtr&)> transform{};
+};
+
 class Informer;
 
 // Keeps handlers subscribed. Once it is gone none of their functions runs (unless it is destroyed by one of them).
@@ -59,6 +66,7 @@ class Informer {
   // Invalid: a selector.
   static Result<Informer> open(const Cluster& cluster, const Query& query,
                                std::chrono::milliseconds patience = std::chrono::seconds(30));
+  static Result<Informer> open(const Cluster& cluster, const Query& query, InformerOptions options);
 
   // At any time: what is present comes as initial adds first. `resync`: show everything again this often; zero: never.
   Result<Registration> add(Handlers handlers, std::chrono::milliseconds resync = std::chrono::milliseconds(0));
@@ -69,6 +77,10 @@ class Informer {
   bool synced() const;
   // The copy is whole and a watch is open: a question apart from synced().
   bool live() const;
+
+  // Waits until the copy shows `answer`, a server's to a write, or what came after it. Timeout: also, behind a broker,
+  // if it was deleted meanwhile. Invalid: its version is not decimal, and nothing can be said about which is later.
+  Result<void> wait_until(const ObjectPtr& answer, std::chrono::milliseconds patience);
 
   // Keys that differ from the source's set, which is listed again for it; they are repaired at once. Empty: equal.
   Result<std::vector<ObjectKey>> verify();

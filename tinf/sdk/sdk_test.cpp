@@ -17,6 +17,7 @@
 #include "tinf/sdk/controller.h"
 #include "tinf/sdk/informer.h"
 #include "tinf/sdk/inside/engine.h"
+#include "tinf/sdk/work_queue.h"
 #include "tinf/store/versioned_memory/versioned_memory_store.h"
 #include "tinf/testing/mosquitto_broker.h"
 #include "tinf/wiring/cluster_source.h"
@@ -199,6 +200,57 @@ TEST_P(Face, AnIndexIsKeptAndASelectorSelects) {
   EXPECT_THAT(informer.list("elsewhere"), IsEmpty());
 }
 
+TEST_P(Face, OnesOwnWriteShowsAfterWaitingForIt) {
+  Informer informer = config_maps();
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  const auto made = client.create("configmaps", "default", config_map("a", "red"));
+  ASSERT_TRUE(made);
+  ASSERT_TRUE(informer.wait_until(*made, kPatience));
+  ASSERT_NE(informer.get({"default", "a"}), nullptr);
+  const auto patched = client.patch("configmaps", {"default", "a"}, R"({"data":{"k":"x"}})");
+  ASSERT_TRUE(patched);
+  ASSERT_TRUE(informer.wait_until(*patched, kPatience));
+  EXPECT_EQ(informer.get({"default", "a"})->resource_version(), (*patched)->resource_version());
+  const auto checked = informer.verify();
+  ASSERT_TRUE(checked) << checked.error().message;
+  EXPECT_THAT(*checked, IsEmpty());
+}
+
+TEST_P(Face, OnlyWhatIsAskedForIsKept) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("b", "blue")));
+  const Cluster where = cluster();
+  Informer red = Informer::open(where, Query{"cm", "", "color=red", "", true}).value();
+  InformerOptions cut;
+  cut.transform = [](const ObjectPtr& object) -> Result<ObjectPtr> {
+    if (object->name() == "b") return Error(Code::Invalid, "not this one");
+    std::string text(object->raw());
+    text.replace(text.find("\"k\":\"v\""), 7, "\"k\":\"-\"");
+    return Object::parse(text);
+  };
+  Informer shortened = Informer::open(where, Query{"cm", "default", "", "", false}, std::move(cut)).value();
+  ASSERT_TRUE(red.wait_synced(kPatience));
+  ASSERT_TRUE(shortened.wait_synced(kPatience));
+  ASSERT_THAT(red.list(), SizeIs(1));
+  EXPECT_FALSE(red.list()[0]->string_at("/data/k"));
+  EXPECT_EQ(red.list()[0]->string_at("/metadata/labels/color"), "red");
+  ASSERT_THAT(shortened.list("default"), SizeIs(1));
+  EXPECT_EQ(shortened.get({"default", "a"})->string_at("/data/k"), "-");
+}
+
+TEST_P(Face, AResyncShowsEverythingAgain) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  Informer informer = config_maps();
+  Watched<int> again;
+  Handlers handlers;
+  handlers.on_update = [&](const ObjectPtr& old, const ObjectPtr& now) {
+    if (old == now) again.change([](int& count) { ++count; });
+  };
+  auto registration = informer.add(std::move(handlers), 1s);
+  ASSERT_TRUE(registration);
+  EXPECT_TRUE(again.wait([](int count) { return count >= 1; }));
+}
+
 TEST_P(Face, AHandlerThatIsGoneIsToldNothing) {
   Informer informer = config_maps();
   ASSERT_TRUE(informer.wait_synced(kPatience));
@@ -313,6 +365,50 @@ TEST(FaceErrors, NameTheThing) {
           Broker{.url = "127.0.0.1:" + std::to_string(testing::free_port()), .client_id = "a", .cluster = "c1"})
           .value();
   EXPECT_EQ(Informer::open(away, Query{"cm", "", "", "", false}, 1ms).error().code, Code::Unavailable);
+}
+
+TEST(BlockingWorkQueue, GivesAKeyToOneWorkerAtATimeAndOnceMoreIfItWasAddedMeanwhile) {
+  WorkQueue queue;
+  const ObjectKey key{"default", "a"};
+  queue.add(key);
+  queue.add(key);
+  ASSERT_EQ(queue.get(), key);
+  EXPECT_EQ(queue.size(), 0u);
+  queue.add(key);
+  EXPECT_EQ(queue.size(), 0u);
+  queue.done(key);
+  EXPECT_EQ(queue.size(), 1u);
+  ASSERT_EQ(queue.get(), key);
+  queue.add_rate_limited(key);
+  queue.done(key);
+  EXPECT_EQ(queue.get(), key);
+  queue.forget(key);
+  queue.done(key);
+}
+
+TEST(BlockingWorkQueue, LosesNothingBetweenManyThreadsAndEndsThemAllWhenShutDown) {
+  WorkQueue queue;
+  constexpr int kKeys = 200;
+  Watched<std::set<std::string>> seen;
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 4; ++i) {
+    workers.emplace_back([&] {
+      while (const auto key = queue.get()) {
+        seen.change([&](auto& names) { names.insert(key->name); });
+        queue.done(*key);
+      }
+    });
+  }
+  std::thread other([&] {
+    for (int i = 0; i < kKeys; i += 2) queue.add_initial({"default", std::to_string(i)});
+  });
+  for (int i = 1; i < kKeys; i += 2) queue.add_after({"default", std::to_string(i)}, std::chrono::milliseconds(i % 3));
+  other.join();
+  EXPECT_TRUE(seen.wait([](const auto& names) { return names.size() == kKeys; }));
+  queue.shut_down();
+  for (std::thread& worker : workers) worker.join();
+  queue.add({"default", "late"});
+  EXPECT_EQ(queue.get(), std::nullopt);
 }
 
 TEST(ClientCalls, SayWhatTheServerSays) {

@@ -9,10 +9,11 @@
 namespace tinf::sdk {
 
 struct Informer::State {
-  State(std::shared_ptr<ClusterCore> cluster_core, const Scope& scope)
+  State(std::shared_ptr<ClusterCore> cluster_core, const Scope& scope, SharedInformerOptions options)
       : core(std::move(cluster_core)),
         source(core->open(store)),
-        informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, store, store)) {}
+        informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, store, store,
+                                                  std::move(options))) {}
 
   // Ends it on the loop, whoever holds the last handle.
   static void end(State* state);

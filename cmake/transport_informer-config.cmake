@@ -1,0 +1,13 @@
+# find_package(transport_informer): the target tinf::sdk. The libraries below are what it links; their headers are not needed.
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(Boost 1.81 COMPONENTS json)
+find_dependency(CURL 7.85)
+find_dependency(OpenSSL)
+find_dependency(simdjson)
+find_dependency(yaml-cpp)
+find_dependency(PkgConfig)
+pkg_check_modules(mosquitto REQUIRED QUIET IMPORTED_TARGET libmosquitto)
+pkg_check_modules(xxhash REQUIRED QUIET IMPORTED_TARGET libxxhash)
+pkg_check_modules(zstd REQUIRED QUIET IMPORTED_TARGET libzstd)
+include(${CMAKE_CURRENT_LIST_DIR}/transport_informer-targets.cmake)
