@@ -263,6 +263,32 @@ TEST_F(ProvideAndFollow, AProviderThatLeavesTakesItsPresenceWithItAndTheCopyStay
   EXPECT_TRUE(hub.deleted.empty());
 }
 
+TEST_F(ProvideAndFollow, AClusterThatLeavesAndReturnsAThousandTimesLeavesNothingBehind) {
+  const auto series = [this] {
+    std::size_t count = 0;
+    for (const auto& family : time.runtime().metrics.collect()) count += family.samples.size();
+    return count;
+  };
+  Hub hub(time, broker);
+  std::size_t after_the_first = 0;
+  for (int life = 0; life < 1000; ++life) {
+    source.put("o" + std::to_string(life % 3), "\"x\":" + std::to_string(life));
+    Site site(time, broker, source, "p" + std::to_string(life), life + 1, "provider");
+    ASSERT_TRUE(equal(hub)) << "in life " << life;
+    if (life % 2 == 0) {
+      site.leave();
+    } else {
+      site.crash();
+    }
+    time.run_for(1s);
+    if (life == 1) after_the_first = series();  // Both ways of going have been taken.
+  }
+  EXPECT_EQ(series(), after_the_first);
+  EXPECT_EQ(hub.store.size(), 3u);
+  EXPECT_THAT(hub.deleted, ::testing::IsEmpty());
+  EXPECT_LE(hub.session->clusters().size(), 1u);
+}
+
 TEST_F(ProvideAndFollow, AnExpiredHistoryOfTheApiServerLosesNoDelete) {
   source.put("a");
   Site site(time, broker, source);

@@ -3,8 +3,21 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 
 namespace tinf {
+namespace {
+
+// Nothing: the function threw.
+std::optional<std::vector<std::string>> values_of(const IndexFunction& function, const Object& object) {
+  try {
+    return function(object);
+  } catch (...) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
 
 Result<void> Indexer::add(std::string name, IndexFunction function, const std::vector<ObjectPtr>& present) {
   Index index{std::move(function), {}};
@@ -31,11 +44,18 @@ void Indexer::apply(const std::vector<Change>& changes) {
 }
 
 void Indexer::put(Index& index, const ObjectPtr& object) {
-  for (auto& value : index.function(*object)) index.sets[std::move(value)].insert(object);
+  auto values = values_of(index.function, *object);
+  if (!values) {
+    ++failures_;
+    return;
+  }
+  for (auto& value : *values) index.sets[std::move(value)].insert(object);
 }
 
 void Indexer::drop(Index& index, const ObjectPtr& object) {
-  for (const auto& value : index.function(*object)) {
+  const auto values = values_of(index.function, *object);
+  if (!values) return;
+  for (const auto& value : *values) {
     const auto set = index.sets.find(value);
     if (set == index.sets.end()) continue;
     set->second.erase(object);

@@ -14,7 +14,8 @@
 
 namespace tinf {
 
-// The values of one object; none, one or several. Must give the same for the same bytes, and not throw.
+// The values of one object; none, one or several. Must give the same for the same bytes.
+// An object that it throws for has none, which failures() counts.
 using IndexFunction = std::function<std::vector<std::string>(const Object&)>;
 
 // Thread-safe to query; changed by one strand. A query sees all indexes as of one moment.
@@ -36,6 +37,9 @@ class Indexer {
   // All changes as one step.
   void apply(const std::vector<Change>& changes);
 
+  // Objects that index functions threw for; on the strand.
+  std::uint64_t failures() const { return failures_; }
+
   // Objects in key order that satisfy every term. NotFound: there is no such index; the message lists those there are.
   Result<std::vector<ObjectPtr>> find(const std::vector<Term>& terms) const;
   Result<std::vector<ObjectPtr>> find(std::string index, std::string value) const;
@@ -55,12 +59,13 @@ class Indexer {
     std::map<std::string, Members, std::less<>> sets;
   };
 
-  static void put(Index& index, const ObjectPtr& object);
+  void put(Index& index, const ObjectPtr& object);
   static void drop(Index& index, const ObjectPtr& object);
   Error unknown(std::string_view name) const;
 
   mutable std::shared_mutex mutex_;
   std::map<std::string, Index, std::less<>> indexes_;
+  std::uint64_t failures_ = 0;
 };
 
 }  // namespace tinf

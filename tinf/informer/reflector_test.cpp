@@ -103,6 +103,14 @@ TEST_F(ReflectorTest, AsksASourceThatDoesNotKnowZeroForTheLatest) {
   EXPECT_SCRIPT_DONE();
 }
 
+TEST_F(ReflectorTest, BeginsWithTheLatestWhereACopyOlderThanAFormerLifeWouldHarm) {
+  options.first_version = "";
+  source.expects_list(version("")).paged(500).replies({object("a", 7)}, version("7"));
+  source.expects_watch(version("7"));
+  run();
+  EXPECT_SCRIPT_DONE();
+}
+
 TEST_F(ReflectorTest, RelistsWhenTheWatchExpires) {
   source.expects_list().replies({object("a", 1)}, version("1"));
   source.expects_watch(version("1")).sends(added("b", 2)).ends_with(Code::Expired);

@@ -64,6 +64,8 @@ SharedInformer::SharedInformer(Runtime& runtime, Scope scope, ListerWatcher& sou
       transform_failures_(
           runtime.metrics.counter("tinf_transform_failures_total", "Objects that the transform refused.",
                                   {{"resource", scope.resource.group_resource()}, {"scope", scope.id()}})),
+      index_failures_(runtime.metrics.counter("tinf_index_failures_total", "Objects that an index function threw for.",
+                                              {{"resource", scope.resource.group_resource()}, {"scope", scope.id()}})),
       reflector_(runtime, std::move(scope), source, *this, with_status_hook(options_.reflector, changed_)),
       tasks_(runtime.executor) {}
 
@@ -137,7 +139,20 @@ std::size_t SharedInformer::handlers() const {
 Result<void> SharedInformer::add_index(std::string name, IndexFunction function) {
   auto present = reader_.list();
   if (!present) return present.error();
-  return indexer_.add(std::move(name), std::move(function), *present);
+  auto added = indexer_.add(std::move(name), std::move(function), *present);
+  count_index_failures();
+  return added;
+}
+
+void SharedInformer::count_index_failures() {
+  const std::uint64_t fresh = indexer_.failures() - index_failures_counted_;
+  if (fresh == 0) return;
+  index_failures_counted_ += fresh;
+  index_failures_->add(fresh);
+  const TimePoint now = runtime_.clock.now();
+  if (index_logged_at_ != TimePoint() && now - index_logged_at_ < 1min) return;
+  index_logged_at_ = now;
+  log_.warning("an index function threw: the object is found under none of its values", {{"scope", scope().id()}});
 }
 
 ObjectPtr SharedInformer::transformed(const ObjectPtr& object) {
@@ -276,6 +291,7 @@ void SharedInformer::tell(std::vector<Told> changes, bool initial) {
   indexed.reserve(changes.size());
   for (const Told& told : changes) indexed.push_back(told.change);
   indexer_.apply(indexed);
+  count_index_failures();
 
   std::erase_if(subscribers_, [](const auto& one) { return !one->alive; });
   for (const auto& subscriber : subscribers_) {

@@ -159,6 +159,7 @@ class SharedInformer final : private StoreWriter {
   Task<Result<void>> apply(EventBatch changes) override;
   ObjectPtr transformed(const ObjectPtr& object);  // Null if refused.
   void tell(std::vector<Told> changes, bool initial);
+  void count_index_failures();
   void attach(const std::shared_ptr<Subscriber>& subscriber);
 
   Task<void> deliver(std::shared_ptr<Subscriber> subscriber);
@@ -187,9 +188,12 @@ class SharedInformer final : private StoreWriter {
   int next_handler_ = 1;
   std::optional<Error> last_transform_error_;
   TimePoint transform_logged_at_{};
+  TimePoint index_logged_at_{};
+  std::uint64_t index_failures_counted_ = 0;
   Signal changed_;  // The version or the status.
   Signal resync_changed_;
   std::shared_ptr<Counter> transform_failures_;
+  std::shared_ptr<Counter> index_failures_;
   Reflector reflector_;
   TaskGroup tasks_;
 };

@@ -437,6 +437,24 @@ TEST_F(SharedInformerTest, LeavesOutWhatTheTransformRefusesAndPoisonsNothingElse
   EXPECT_THAT(informer().last_transform_error()->message, HasSubstr("default/worse"));
 }
 
+TEST_F(SharedInformerTest, LivesOnWhenAnIndexFunctionThrowsAndFindsTheOtherObjects) {
+  const auto fussy = [](const Object& object) {
+    if (object.name() == "bad") throw std::runtime_error("I hate it");
+    return std::vector<std::string>{"all"};
+  };
+  ASSERT_TRUE(informer().add_index("fussy", fussy));
+  source.put("a"), source.put("bad");
+  const auto registration = add(recorder.handler());
+  start();
+  source.put("bad", R"("labels":{"x":"y"})"), source.put("z"), settle();
+  EXPECT_THAT(recorder.take(), ElementsAre("^a", "^bad", "synced", "~bad", "+z"));
+  source.remove("bad"), settle();
+  EXPECT_THAT(recorder.take(), ElementsAre("-bad"));
+  EXPECT_EQ(informer().lister().by_index("fussy", "all").value().size(), 2u);
+  ASSERT_TRUE(informer().add_index("again", [](const Object&) -> std::vector<std::string> { throw 1; }));
+  EXPECT_THAT(informer().lister().by_index("again", "all").value(), IsEmpty());
+}
+
 TEST_F(SharedInformerTest, KeepsItsIndexesInStep) {
   source.put("a", R"("labels":{"app":"web"})");
   start();

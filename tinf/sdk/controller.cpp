@@ -73,6 +73,8 @@ struct Controller::State {
       return reconcile(key);
     } catch (const std::exception& error) {
       return Error(Code::Internal, std::string("the reconcile threw: ") + error.what());
+    } catch (...) {
+      return Error(Code::Internal, "the reconcile threw something that is not a std::exception");
     }
   }
 

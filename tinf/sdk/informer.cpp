@@ -77,6 +77,7 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, Info
   auto state = engine.call([&] {
     SharedInformerOptions how;
     how.transform = std::move(options.transform);
+    if (options.begin_with_latest) how.reflector.first_version = "";
     std::shared_ptr<State> made(new State(core, scope, std::move(how)), &State::end);
     made->informer->start();
     return made;

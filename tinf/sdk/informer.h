@@ -39,6 +39,9 @@ struct InformerOptions {
   // Cuts each object before it is stored, once per state; on the cluster's thread, so it must neither block nor call
   // the library. An object that it refuses, or throws for, stays as the copy has it: not at all if it is new.
   std::function<Result<ObjectPtr>(const ObjectPtr&)> transform{};
+  // Begin with the server's latest set instead of what its cache has, which costs it more: for a controller that must
+  // not act on a copy older than the writes of its former life. Nothing to a source behind a broker.
+  bool begin_with_latest = false;
 };
 
 class Informer;
@@ -93,7 +96,7 @@ class Informer {
                                                std::string_view namespace_name = "") const;
   std::size_t size() const;
 
-  // The values of one object; none, one or several. Must give the same for the same object.
+  // The values of one object; none, one or several, and none if it throws. Must give the same for the same object.
   using IndexFunction = std::function<std::vector<std::string>(const Object&)>;
   // At any time. AlreadyExists: the name is taken.
   Result<void> add_index(std::string name, IndexFunction function);
