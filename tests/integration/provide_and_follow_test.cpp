@@ -27,9 +27,9 @@ Task<void> keep_end(Component& component, std::optional<Error>& end) {
 // A provider of cluster c1 with its API server.
 struct Site {
   Site(testing::VirtualTime& time, MemoryBroker& broker, testing::LiveSource& source, std::string instance = "p1",
-       std::int64_t started = 1, std::string client = "")
+       std::int64_t started = 1, std::string client = "", std::string cluster = "c1")
       : time(time), source(source) {
-    options.cluster = "c1";
+    options.cluster = std::move(cluster);
     options.instance = std::move(instance);
     options.host = "edge";
     options.started = started;
@@ -99,7 +99,7 @@ struct Site {
 // An informer of cluster c1's configmaps.
 struct Hub {
   Hub(testing::VirtualTime& time, MemoryBroker& broker, std::string client = "hub", std::string instance = "h1",
-      std::int64_t started = 1)
+      std::int64_t started = 1, std::vector<std::string> clusters = {})
       : time(time),
         transport(std::make_unique<MemoryTransport>(broker, MemoryTransportOptions(client + "-" + instance))) {
     SessionOptions options;
@@ -107,6 +107,7 @@ struct Hub {
     options.instance = std::move(instance);
     options.host = "control";
     options.started = started;
+    options.clusters = std::move(clusters);
     session = std::make_unique<BrokerSession>(time.runtime(), *transport, options);
     running = std::make_unique<TaskGroup>(time.runtime().executor);
     running->spawn(keep_end(*session, end));
@@ -388,6 +389,26 @@ TEST_F(ProvideAndFollow, APresenceThatSomebodyTookBackIsSaidAgain) {
   EXPECT_TRUE(hub.session->clusters().at("c1").present);
   source.put("a");
   EXPECT_TRUE(equal(hub));
+}
+
+TEST_F(ProvideAndFollow, AClusterWhosePresenceTheBrokerHoldsBackIsFoundByAskingForIt) {
+  source.put("a");
+  Site site(time, broker, source);
+  Site other(time, broker, source, "p2", 1, "", "c2");
+  time.run_for(1s);
+  int held_back = 0;
+  broker.set_delivery_hook([&](const std::string& client, const Message& message) {
+    MemoryBroker::Delivery delivery;
+    if (client == "hub-h1" && message.topic == "/payload/c1/presence" && held_back < 1) {
+      ++held_back;
+      delivery.copies = 0;  // One of many retained messages that a wildcard should have brought.
+    }
+    return delivery;
+  });
+  Hub hub(time, broker, "hub", "h1", 1, {"c1", "c2"});
+  EXPECT_TRUE(equal(hub));
+  EXPECT_EQ(held_back, 1);
+  EXPECT_EQ(hub.session->clusters().size(), 2u);
 }
 
 TEST_F(ProvideAndFollow, RightsThatAreWithdrawnLaterAreWaitedFor) {
