@@ -164,7 +164,7 @@ listen: {listen.address}
         informer = self.informer("-r", "cm", "--log-format", "json")
         self.wait_equal(informer)
         provider.kill()
-        informer.endpoint.wait_not_ready()
+        informer.wait_for_error("the cluster is away")
         for line in provider.errors + informer.errors:
             record = json.loads(line)
             self.assertLessEqual({"time", "level", "component", "message"}, set(record), line)
@@ -208,7 +208,7 @@ listen: {listen.address}
         age = lambda: informer.endpoint.metric("tinf_informer_proven_equal_age_seconds", resource="configmaps")
         wait_until(lambda: 0 <= age() < 60, 60, "a first proof")
         provider.kill()
-        informer.endpoint.wait_not_ready()
+        informer.wait_for_error("the cluster is away")
         then = age()
         wait_until(lambda: age() >= then + 1, 10, "it grows older")
         provider.start()

@@ -84,7 +84,7 @@ class OneOfThemFails(OutageCase):
         informer = self.follow()
         informer.copy.wait_synced("c1", "configmaps")
         provider.kill()
-        informer.endpoint.wait_not_ready()
+        informer.wait_for_error("the cluster is away")
         self.change_behind_the_back()
         provider.start()
         self.wait_equal(informer)
@@ -356,6 +356,7 @@ class OneOfThemFails(OutageCase):
         provider, informer = self.provider(), self.follow()
         informer.copy.wait_synced("c1", "configmaps")
         provider.kill()
+        informer.wait_for_error("the cluster is away")
         informer.endpoint.wait_not_ready("cluster")
 
     def test_faults_drawn_from_a_seed_all_at_once(self):
