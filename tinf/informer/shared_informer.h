@@ -98,6 +98,9 @@ class SharedInformer final : private StoreWriter {
     ~Registration() { reset(); }
 
     void reset();
+    // The waiting part of reset(), from any thread, so that the executor need not wait: no function begins after this,
+    // and one that ran on another thread has ended. reset() follows.
+    void silence();
     // The handler was told of all that was there when it came. Stays true.
     bool synced() const;
     std::size_t queued() const;

@@ -56,9 +56,13 @@ void SharedInformer::Subscriber::run(const Notification& change) {
             {{"handler", options.name}, {"message", thrown}});
 }
 
-void SharedInformer::Subscriber::remove() {
+void SharedInformer::Subscriber::silence() {
   alive = false;
-  { const std::lock_guard wait_for_what_runs(gate); }
+  const std::lock_guard wait_for_what_runs(gate);
+}
+
+void SharedInformer::Subscriber::remove() {
+  silence();
   queue.close();
 }
 
@@ -72,6 +76,10 @@ SharedInformer::Registration& SharedInformer::Registration::operator=(Registrati
 
 void SharedInformer::Registration::reset() {
   if (const auto leaving = std::exchange(subscriber_, nullptr)) leaving->remove();
+}
+
+void SharedInformer::Registration::silence() {
+  if (subscriber_) subscriber_->silence();
 }
 
 bool SharedInformer::Registration::synced() const {

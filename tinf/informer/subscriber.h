@@ -16,7 +16,10 @@ struct SharedInformer::Subscriber {
   // Runs the one function that `change` is for, unless the handler has gone. What it throws ends here.
   void run(const Notification& change);
 
-  // No function begins after this; waits for one that runs on another thread.
+  // No function begins after this; waits for one that runs on another thread. From any thread.
+  void silence();
+
+  // The same, and nothing is kept for it any more; waits for one that runs on another thread.
   void remove();
 
   const Handler handler;

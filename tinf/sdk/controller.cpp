@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "tinf/base/first_of.h"
 #include "tinf/informer/work_queue.h"
 #include "tinf/informer/write_gate.h"
 #include "tinf/sdk/inside/informer_state.h"
@@ -12,6 +13,14 @@ namespace {
 
 // How soon a key is looked at again whose copy does not show our write yet.
 constexpr Duration kGateLook = std::chrono::milliseconds(20);
+
+// Nothing: `stopping` came first.
+Task<std::optional<Result<void>>> wait_synced_unless(SharedInformer& informer, TimePoint deadline,
+                                                     std::shared_ptr<Signal> stopping) {
+  auto first = co_await first_of(informer.wait_synced(deadline), stopping->wait());
+  if (auto* synced = std::get_if<0>(&first)) co_return std::move(*synced);
+  co_return std::nullopt;
+}
 
 }  // namespace
 
@@ -130,7 +139,13 @@ void Controller::deleted(const ObjectPtr& last) {
 Result<void> Controller::run(std::stop_token stop) {
   State& state = *state_;
   for (Informer& informer : state.watched) {
-    if (auto synced = informer.wait_synced(state.options.sync_patience); !synced) return synced;
+    Engine& engine = informer.state_->core->engine();
+    const auto stopping = std::make_shared<Signal>();
+    std::stop_callback wake(stop, [&] { engine.post([stopping] { stopping->notify(); }); });
+    const TimePoint deadline = engine.runtime().clock.now() + state.options.sync_patience;
+    const auto synced = engine.run(wait_synced_unless(*informer.state_->informer, deadline, stopping));
+    if (!synced) return Result<void>();
+    if (!*synced) return *synced;
   }
   Handlers own;
   own.on_add = [&state](const ObjectPtr& object, bool initial) { state.add(object->key(), initial); };

@@ -23,6 +23,8 @@ Registration& Registration::operator=(Registration&& other) noexcept {
 Registration::~Registration() {
   if (state_ == nullptr) return;
   Engine& engine = state_->core->engine();
+  // Waited for here and not on the loop, which a running handler may be about to ask something.
+  state_->registration.silence();
   if (engine.on_handler_thread()) {
     // From inside a handler, which cannot wait for its own end: once it has returned.
     std::shared_ptr<State> leaving = std::move(state_);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <fstream>
 #include <mutex>
@@ -266,6 +267,24 @@ TEST_P(Face, AHandlerThatIsGoneIsToldNothing) {
   EXPECT_TRUE(first.wait([](int count) { return count == 0; }));
 }
 
+TEST_P(Face, AHandlerMayAskItsInformerWhileItsRegistrationIsDropped) {
+  Informer informer = config_maps();
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  Watched<bool> running;
+  std::atomic<bool> returned = false;
+  Handlers handlers;
+  handlers.on_add = [&](const ObjectPtr&, bool) {
+    running.change([](bool& now) { now = true; });
+    for (int i = 0; i < 2000; ++i) EXPECT_TRUE(informer.synced());
+    returned = true;
+  };
+  auto registration = std::optional<Registration>(std::move(informer.add(handlers)).value());
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  ASSERT_TRUE(running.wait([](bool now) { return now; }));
+  registration.reset();
+  EXPECT_TRUE(returned);
+}
+
 TEST_P(Face, AnInformerMayEndInItsOwnHandler) {
   ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
   auto informer = std::make_unique<Informer>(config_maps());
@@ -344,6 +363,21 @@ TEST_P(Face, AnErrorIsTriedAgainAndARequeueComesBack) {
   EXPECT_TRUE(attempts.wait([](int count) { return count == 4; }));
   stop.request_stop();
   running.join();
+}
+
+TEST_P(Face, AControllerThatWaitsForItsFirstSetStopsWhenItIsAsked) {
+  const Query refused{.resource = "configmaps", .field_selector = "data.k=v"};
+  auto informer = Informer::open(cluster(), refused);
+  ASSERT_TRUE(informer) << informer.error().message;
+  ControllerOptions options;
+  options.sync_patience = 1h;
+  Controller controller(
+      *informer, [](const ObjectKey&) -> Result<Outcome> { return Outcome::done(); }, options);
+  std::stop_source stop;
+  std::thread running([&] { EXPECT_TRUE(controller.run(stop.get_token())); });
+  stop.request_stop();
+  running.join();
+  EXPECT_FALSE(informer->synced());
 }
 
 INSTANTIATE_TEST_SUITE_P(Sdk, Face, ::testing::Values(false, true),
