@@ -346,6 +346,17 @@ TEST_P(Face, AControllerReconcilesEveryKeyAndNeverActsOnACopyOlderThanItsWrite) 
   EXPECT_TRUE(stale.wait([](int count) { return count == 0; }));
 }
 
+TEST_P(Face, AControllerThatIsToStopBeforeItBeganReconcilesNothing) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  Controller controller(config_maps(), [](const ObjectKey&) -> Result<Outcome> {
+    ADD_FAILURE() << "nobody asked for it";
+    return Outcome::done();
+  });
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_TRUE(controller.run(stop.get_token()));
+}
+
 TEST_P(Face, AnErrorIsTriedAgainAndARequeueComesBack) {
   ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
   Informer informer = config_maps();
