@@ -101,8 +101,11 @@ Task<Result<void>> Provider::run() {
 
 Task<void> Provider::stop() {
   co_await tasks_.stop();
-  for (auto& [id, source] : sources_) co_await source.tasks->stop();
-  sources_.clear();
+  // One by one: while one ends, a message that is still being received may end another.
+  while (!sources_.empty()) {
+    auto ending = sources_.extract(sources_.begin());
+    co_await ending.mapped().tasks->stop();
+  }
 }
 
 Task<void> Provider::receive_loop(std::optional<Error>& failure) {
