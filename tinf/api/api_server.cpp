@@ -161,8 +161,7 @@ std::string ApiServer::Listener::kubeconfig(std::string_view name) const {
   std::string text = "apiVersion: v1\nkind: Config\ncurrent-context: " + own + "\nclusters:\n- name: " + own +
                      "\n  cluster:\n    server: " + url() + "\n";
   if (tls_) {
-    text +=
-        "    certificate-authority: " + quote(std::filesystem::absolute(options_.certificate_file).string()) + "\n";
+    text += "    certificate-authority: " + quote(std::filesystem::absolute(options_.certificate_file).string()) + "\n";
   }
   text += "users:\n- name: " + own + "\n  user: {" + (token_.empty() ? "" : "token: " + quote(token_)) + "}\n";
   return text + "contexts:\n- name: " + own + "\n  context: {cluster: " + own + ", user: " + own + "}\n";
