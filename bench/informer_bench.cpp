@@ -22,6 +22,7 @@ namespace {
 
 using namespace std::chrono;
 using namespace tinf;
+namespace asio = boost::asio;
 
 constexpr const char* kSent = "/metadata/annotations/firehose.transport-informer.io~1sent";
 
