@@ -17,6 +17,7 @@ constexpr std::size_t kRenewScopes = 512;  // 10 KiB of ids in one message.
 constexpr Duration kRecordBack = 5s;       // How long the record of our client id may take to come back.
 constexpr Duration kGoodbye = 1s;          // For what is still to be said.
 constexpr std::size_t kMaximumBody = 256 << 10;
+constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
 std::string version_of(const wire::Position& position) {
   return position.epoch + "/" + std::to_string(position.sequence);
@@ -85,7 +86,14 @@ class BrokerSession::Source final : public ListerWatcher {
     auto channel = session_.channel(cluster_, scope);
     scopes_.insert(scope.id());
     channel->store = store_;
-    channel->progress = options.progress;
+    // A list that is given up must not be told of any further.
+    struct Telling {
+      Telling(Channel& c, ListOptions& asked) : channel(c) { channel.progress = std::move(asked.progress); }
+      ~Telling() { channel.progress = nullptr; }
+      Telling(const Telling&) = delete;
+      Telling& operator=(const Telling&) = delete;
+      Channel& channel;
+    } telling(*channel, options);
     // A set that waits already is the newest; otherwise, whoever lists a second time does not trust what it has.
     const bool waiting = channel->follower.peek_delivery() &&
                          std::holds_alternative<Follower::FullSet>(*channel->follower.peek_delivery());
@@ -107,7 +115,6 @@ class BrokerSession::Source final : public ListerWatcher {
       snapshot.objects = std::move(set->objects);
       snapshot.version = ResourceVersion(version_of(set->at));
       channel->delivered = snapshot.version.text();
-      channel->progress = nullptr;
       co_return snapshot;
     }
   }
@@ -349,8 +356,6 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 void BrokerSession::on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence) {
   if (!wire::check_cluster_name(cluster))
     return refuse(message, Error(Code::Invalid, "a presence whose cluster is no DNS label"));
-  ClusterView& view = clusters_[cluster];
-  const bool was_present = view.present;
   const bool present = presence.state == wire::Presence::State::Present;
   if (present &&
       std::find(presence.versions.begin(), presence.versions.end(), wire::kVersion) == presence.versions.end()) {
@@ -358,6 +363,14 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
                                                      std::to_string(wire::kVersion) +
                                                      " of the protocol: upgrade the older of the two"));
   }
+  const bool known = clusters_.count(cluster) > 0;
+  const bool withdrawn = !present && presence.instance.empty();
+  if (!known && withdrawn) return;
+  if (!known && clusters_.size() >= kMaximumClusters) {
+    return refuse(message, Error(Code::TooManyRequests, "more clusters than one informer can know"));
+  }
+  ClusterView& view = clusters_[cluster];
+  const bool was_present = view.present;
   // The last will of an earlier process must not take the present one away.
   if (!present && was_present && !presence.instance.empty() && presence.instance != view.presence.instance) return;
   const bool restarted = present && was_present && presence.instance != view.presence.instance;
@@ -491,7 +504,13 @@ Task<void> BrokerSession::hello_loop() {
       for (const std::string& cluster : options_.clusters) {
         if (!reachable(cluster)) send(options_.topics.signal(cluster), hello);
       }
+      // Nobody can miss a name that it never heard: as long as none has come, all are asked.
       if (options_.clusters.empty() && clusters_.empty()) send(options_.topics.signal_all(), hello);
+      if (options_.clusters.empty()) {
+        for (const auto& [cluster, view] : clusters_) {
+          if (!view.present) send(options_.topics.signal(cluster), hello);
+        }
+      }
     }
     co_await runtime_.clock.sleep_for(kHelloAgain + runtime_.random.between(0s, kHelloAgain / 4));
   }

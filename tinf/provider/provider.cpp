@@ -17,15 +17,18 @@ constexpr Duration kPresenceBack = 5s;  // How long our own presence may take to
 // Where a source writes: straight into the core's stream, which numbers what differs.
 class Provider::Sink final : public StoreWriter {
  public:
-  Sink(Provider& provider, std::string id) : provider_(provider), id_(std::move(id)) {}
+  Sink(Provider& provider, std::string id, std::string epoch)
+      : provider_(provider), id_(std::move(id)), epoch_(std::move(epoch)) {}
 
   Task<Result<void>> replace(Snapshot all) override {
+    if (!provider_.current(id_, epoch_)) co_return Result<void>();
     provider_.core_.replace(provider_.runtime_.clock.now(), id_, std::move(all));
     provider_.work_.notify();
     co_return Result<void>();
   }
 
   Task<Result<void>> apply(EventBatch changes) override {
+    if (!provider_.current(id_, epoch_)) co_return Result<void>();
     provider_.core_.apply(provider_.runtime_.clock.now(), id_, changes);
     provider_.work_.notify();
     co_return Result<void>();
@@ -34,6 +37,7 @@ class Provider::Sink final : public StoreWriter {
  private:
   Provider& provider_;
   const std::string id_;
+  const std::string epoch_;
 };
 
 Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions options, Reflect reflect)
@@ -202,11 +206,16 @@ std::optional<Message> Provider::farewell() const {
   return last_word(options_);
 }
 
+// A source that is being stopped may speak once more, when its scope has been opened anew: that stream is not its own.
+bool Provider::current(const std::string& id, const std::string& epoch) const {
+  const auto stream = core_.streams().find(id);
+  return stream != core_.streams().end() && stream->second->position().epoch == epoch;
+}
+
 // Runs a source for each stream of the core, and for no other.
 void Provider::match_sources() {
   for (auto it = sources_.begin(); it != sources_.end();) {
-    const auto stream = core_.streams().find(it->first);
-    if (stream != core_.streams().end() && stream->second->position().epoch == it->second.epoch) {
+    if (current(it->first, it->second.epoch)) {
       ++it;
       continue;
     }
@@ -218,15 +227,16 @@ void Provider::match_sources() {
     if (sources_.count(id) > 0) continue;
     Running running;
     running.epoch = stream->position().epoch;
-    running.sink = std::make_unique<Sink>(*this, id);
+    running.sink = std::make_unique<Sink>(*this, id, running.epoch);
     running.tasks = std::make_unique<TaskGroup>(runtime_.executor);
-    running.tasks->spawn(run_source(stream->scope(), *running.sink, id));
+    running.tasks->spawn(run_source(stream->scope(), *running.sink, id, running.epoch));
     sources_.emplace(id, std::move(running));
   }
 }
 
-Task<void> Provider::run_source(Scope scope, Sink& sink, std::string id) {
-  SourceReport report = [this, id](Result<void> state) {
+Task<void> Provider::run_source(Scope scope, Sink& sink, std::string id, std::string epoch) {
+  SourceReport report = [this, id, epoch](Result<void> state) {
+    if (!current(id, epoch)) return;
     core_.report(runtime_.clock.now(), id, std::move(state));
     work_.notify();
   };

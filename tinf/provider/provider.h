@@ -66,7 +66,8 @@ class Provider {
   Task<void> receive_loop(std::optional<Error>& failure);
   Task<void> send_loop();
   Task<void> tick_loop();
-  Task<void> run_source(Scope scope, Sink& sink, std::string id);
+  Task<void> run_source(Scope scope, Sink& sink, std::string id, std::string epoch);
+  bool current(const std::string& id, const std::string& epoch) const;
   std::optional<Error> on_message(const Message& message);
   void announce();
   void look_for_presence();

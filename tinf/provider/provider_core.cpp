@@ -294,6 +294,9 @@ std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
     control_.pop_front();
     return message;
   }
+  // What is late is told also while some stream is never quiet.
+  if (digests_.empty() && digest_due_ <= now - options_.digest_after_change) collect_digests(now);
+  if (!digests_.empty()) return next_digest();
   // Every stream in turn, and in each stream live frames and answers in turn, so that none waits for another for ever.
   if (!streams_.empty()) {
     auto at = streams_.upper_bound(turn_);
@@ -307,13 +310,15 @@ std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
       outbox.frame_had_its_turn = false;
       if (!message && (message = next_frame(stream, outbox))) outbox.frame_had_its_turn = true;
       if (!message) message = next_answer(now, stream, outbox);
+      if (outbox.digest_due && outbox.sent == stream.position().sequence) add_digest(now, stream, outbox);
       if (message) {
         turn_ = at->first;
         return message;
       }
     }
   }
-  return next_digest(now);
+  if (digest_due_ <= now) collect_digests(now);
+  return digests_.empty() ? std::nullopt : next_digest();
 }
 
 std::optional<Outgoing> ProviderCore::next_frame(ScopeStream& stream, Outbox& outbox) {
@@ -330,7 +335,11 @@ std::optional<Outgoing> ProviderCore::next_frame(ScopeStream& stream, Outbox& ou
 }
 
 std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& stream, Outbox& outbox) {
-  for (auto& [client, subscription] : outbox.subscriptions) {
+  auto& subscriptions = outbox.subscriptions;
+  auto at = subscriptions.upper_bound(outbox.answered);
+  for (std::size_t i = 0; i < subscriptions.size(); ++i, ++at) {
+    if (at == subscriptions.end()) at = subscriptions.begin();
+    auto& [client, subscription] = *at;
     if (subscription.resumes_after) {
       auto frame = stream.frame_after(*subscription.resumes_after);
       if (frame && *frame) {
@@ -338,6 +347,7 @@ std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& st
         subscription.resumes_after = (*frame)->through;
         if ((*frame)->through >= outbox.sent) subscription.resumes_after.reset();
         ++counts_.frames;
+        outbox.answered = client;
         return Outgoing{options_.topics.reply(options_.cluster, client), std::move((*frame)->encoded), false};
       }
       subscription.resumes_after.reset();
@@ -347,6 +357,7 @@ std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& st
       subscription.pages.erase(subscription.pages.begin());
       subscription.snapshot_end = now + options_.snapshot_kept;
       ++counts_.pages;
+      outbox.answered = client;
       return Outgoing{options_.topics.reply(options_.cluster, client),
                       subscription.snapshot->page(stream.id(), page, subscription.request, outbox.behind_seconds(now)),
                       false};
@@ -355,28 +366,37 @@ std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& st
   return std::nullopt;
 }
 
-std::optional<Outgoing> ProviderCore::next_digest(TimePoint now) {
-  if (digest_rest_.empty()) {
-    if (digest_due_ > now) return std::nullopt;
-    // Asked last, when every stream has sent its live frames: each digest names a position that its frames lead to.
-    const bool all = full_digest_due_ <= now;
-    for (const auto& [id, stream] : streams_) {
-      Outbox& outbox = outboxes_.at(id);
-      if (!stream->ready() || (!all && outbox.digest_sequence == stream->position().sequence)) continue;
-      outbox.digest_sequence = stream->position().sequence;
-      digest_rest_.push_back(wire::Digest::Stream{id, stream->position(), stream->fingerprint(),
-                                                  stream->resource_version(), outbox.behind_seconds(now)});
+void ProviderCore::add_digest(TimePoint now, const ScopeStream& stream, Outbox& outbox) {
+  outbox.digest_sequence = stream.position().sequence;
+  outbox.digest_due = false;
+  digests_.push_back(wire::Digest::Stream{stream.id(), stream.position(), stream.fingerprint(),
+                                          stream.resource_version(), outbox.behind_seconds(now)});
+}
+
+// Each digest names a position that the frames before it lead to: a stream with frames still to send waits for them.
+void ProviderCore::collect_digests(TimePoint now) {
+  const bool all = full_digest_due_ <= now;
+  if (all) full_digest_due_ = now + options_.digest_interval;
+  digest_due_ = full_digest_due_;
+  for (const auto& [id, stream] : streams_) {
+    Outbox& outbox = outboxes_.at(id);
+    const std::uint64_t sequence = stream->position().sequence;
+    if (!stream->ready() || (!all && outbox.digest_sequence == sequence)) continue;
+    if (outbox.sent == sequence) {
+      add_digest(now, *stream, outbox);
+    } else {
+      outbox.digest_due = true;
     }
-    if (all) full_digest_due_ = now + options_.digest_interval;
-    digest_due_ = full_digest_due_;
-    if (digest_rest_.empty()) return std::nullopt;
   }
+}
+
+std::optional<Outgoing> ProviderCore::next_digest() {
   wire::Digest digest;
   digest.interval_seconds =
       static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.digest_interval).count());
-  while (!digest_rest_.empty() && digest.streams.size() < kDigestStreams) {
-    digest.streams.push_back(std::move(digest_rest_.front()));
-    digest_rest_.pop_front();
+  while (!digests_.empty() && digest.streams.size() < kDigestStreams) {
+    digest.streams.push_back(std::move(digests_.front()));
+    digests_.pop_front();
   }
   return Outgoing{options_.topics.digest(options_.cluster), wire::encode(digest), false};
 }

@@ -108,7 +108,9 @@ class ProviderCore {
     std::optional<Error> refusal;
     std::optional<TimePoint> behind_since;  // The source has not been current from here on.
     std::uint64_t digest_sequence = 0;      // Of the last digest that named this stream.
+    bool digest_due = false;                // As soon as the frames before it have gone out.
     bool frame_had_its_turn = false;
+    std::string answered;  // The client that was answered last.
 
     std::uint32_t behind_seconds(TimePoint now) const;
   };
@@ -122,7 +124,9 @@ class ProviderCore {
   void close(const std::string& stream);
   std::optional<Outgoing> next_frame(ScopeStream& stream, Outbox& outbox);
   std::optional<Outgoing> next_answer(TimePoint now, ScopeStream& stream, Outbox& outbox);
-  std::optional<Outgoing> next_digest(TimePoint now);
+  void collect_digests(TimePoint now);
+  void add_digest(TimePoint now, const ScopeStream& stream, Outbox& outbox);
+  std::optional<Outgoing> next_digest();
   const ResourceInfo* offered(const Resource& resource) const;
   void refuse(const std::string& stream, Error why);
 
@@ -141,7 +145,7 @@ class ProviderCore {
   bool presence_due_ = false;
   TimePoint digest_due_ = TimePoint::max();       // Of the streams that have changed since they were in one.
   TimePoint full_digest_due_ = TimePoint::max();  // Of all: a heartbeat, too.
-  std::deque<wire::Digest::Stream> digest_rest_;  // What did not fit into the last digest message.
+  std::deque<wire::Digest::Stream> digests_;      // To send before any further frame.
   TimePoint leases_checked_{};
   Counts counts_;
 };

@@ -245,6 +245,28 @@ TEST_F(ProviderCoreTest, AnInformerThatLeavesFreesWhatOnlyItFollowed) {
   EXPECT_THAT(core.streams(), IsEmpty());
 }
 
+TEST_F(ProviderCoreTest, AStreamThatIsNeverQuietIsProvenToo) {
+  ProviderOptions options = small_options();
+  options.stream = ScopeStreamOptions();  // A frame holds what comes while one is sent.
+  ProviderCore busy(options, random);
+  busy.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
+             "uid", "v1.34");
+  busy.connected(now);
+  busy.receive(now, watch());
+  busy.replace(now, id, Snapshot{{object("a", 1)}, ResourceVersion("9")});
+  while (busy.next_message(now)) {
+  }
+  int digests = 0;
+  for (int i = 0; i < 100; ++i) {  // 10 s, in which there is always something to send.
+    now += 100ms;
+    busy.apply(now, id, EventBatch{{testing::added("b" + std::to_string(i), 10 + i)}, ResourceVersion("10"), false});
+    const auto message = busy.next_message(now);
+    ASSERT_TRUE(message);
+    if (message->topic.ends_with("/digest")) ++digests;
+  }
+  EXPECT_GE(digests, 3);
+}
+
 TEST_F(ProviderCoreTest, TheDigestNamesWhereTheStreamStandsAfterItsFrames) {
   core.receive(now, watch());
   give({object("a", 1)});

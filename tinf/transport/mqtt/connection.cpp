@@ -321,7 +321,10 @@ Error Connection::failure(int code, int system_error) const {
     return Error(Code::Unauthorized, "the certificate of " + broker + " was refused: " + client_->tls->refusal() +
                                          "; give the certificate authority that signed it");
   }
-  if (!connack_ && client_->tls && client_->owner != nullptr) {
+  // The port was reached, be it that the end of the connection came before the connect was known to have succeeded.
+  const bool reached =
+      client_->owner != nullptr || system_error == EPROTO || system_error == ECONNRESET || system_error == EPIPE;
+  if (!connack_ && client_->tls && reached) {
     // An alert may come with a text, without one, or be overtaken by the end of the connection.
     const bool alert = !client_->last_log.empty() || (code == MOSQ_ERR_ERRNO && system_error == EPROTO);
     return Error(alert ? Code::Unauthorized : Code::Unavailable,
