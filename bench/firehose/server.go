@@ -90,6 +90,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) configMaps(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasPrefix(r.URL.Path, "/api/v1/") {
+		// Also what asks for permission: no such API means that there is nobody to forbid anything.
+		refuse(w, http.StatusNotFound, "NotFound", "only /api/v1 is served")
+		return
+	}
 	part := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/"), "/")
 	if r.Method != http.MethodGet {
 		refuse(w, http.StatusMethodNotAllowed, "MethodNotAllowed", "the objects change by themselves; only GET is served")
