@@ -1,6 +1,8 @@
 // merge() is the whole coalescing table: what is queued for a key, met by what comes next.
 #include "tinf/informer/event_queue.h"
 
+#include <algorithm>
+
 namespace tinf {
 
 using Type = Notification::Type;
@@ -85,21 +87,33 @@ void EventQueue::merge(Places& places, Notification change) {
   }
 }
 
-Task<std::optional<Notification>> EventQueue::pop() {
+Task<std::vector<Notification>> EventQueue::pop(std::size_t most) {
   while (slots_.empty() && !closed_) co_await ready_.wait();
-  if (closed_) co_return std::nullopt;
+  std::vector<Notification> taken;
+  if (closed_) co_return taken;
+  if (slots_.front().notification.type == Type::Synced) {
+    taken.push_back(take_front());
+  } else {
+    taken.reserve(std::min(most, slots_.size()));
+    while (taken.size() < most && !slots_.empty() && slots_.front().notification.type != Type::Synced)
+      taken.push_back(take_front());
+  }
+  // Buckets of a burst long past are given back.
+  if (by_key_.empty() && by_key_.bucket_count() > 1024) by_key_ = {};
+  measure();
+  co_return taken;
+}
+
+Notification EventQueue::take_front() {
   const auto front = slots_.begin();
-  std::optional<Notification> next = std::move(front->notification);
-  if (next->type != Type::Synced) {
-    const auto at = by_key_.find(next->key());
+  Notification next = std::move(front->notification);
+  if (next.type != Type::Synced) {
+    const auto at = by_key_.find(next.key());
     (at->second.gone == front ? at->second.gone : at->second.state).reset();
     if (!at->second.gone && !at->second.state) by_key_.erase(at);
-    // Buckets of a burst long past are given back.
-    if (by_key_.empty() && by_key_.bucket_count() > 1024) by_key_ = {};
   }
   slots_.erase(front);
-  measure();
-  co_return next;
+  return next;
 }
 
 void EventQueue::close() {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "tinf/base/runtime.h"
 #include "tinf/object/object.h"
@@ -50,8 +51,9 @@ class EventQueue {
   // Ignored when closed.
   void push(Notification change);
 
-  // Waits for the next; nothing once closed.
-  Task<std::optional<Notification>> pop();
+  // Waits for news and takes up to `most` of it, in order; nothing once closed. Synced comes alone: whoever takes it
+  // has told all that stood before it. What was taken does not coalesce any more.
+  Task<std::vector<Notification>> pop(std::size_t most);
 
   // Forgets what is queued and wakes the consumer.
   void close();
@@ -77,6 +79,7 @@ class EventQueue {
 
   void merge(Places& places, Notification change);
   Slots::iterator append(Notification change);
+  Notification take_front();
   void measure();
 
   Runtime& runtime_;

@@ -32,7 +32,8 @@ struct EventQueueTest : ::testing::Test {
   void resync(const std::string& name, int version) { queue.push(Notification::resync(object(name, version))); }
 
   std::string next() {
-    const auto told = time.await(queue.pop());
+    const auto taken = time.await(queue.pop(1));
+    const auto told = taken.empty() ? std::nullopt : std::optional(taken.front());
     if (!told) return "closed";
     const auto state = [](const ObjectPtr& o) { return std::string(o->name()) + std::string(o->resource_version()); };
     switch (told->type) {
@@ -132,7 +133,7 @@ TEST_F(EventQueueTest, WakesItsConsumerWhenClosed) {
   std::optional<std::string> got;
   struct Consumer {
     static Task<void> run(EventQueue& queue, std::optional<std::string>& got) {
-      got = co_await queue.pop() ? "something" : "closed";
+      got = (co_await queue.pop(1)).empty() ? "closed" : "something";
     }
   };
   time.spawn(Consumer::run(queue, got));

@@ -12,7 +12,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kDeliveriesInARow = 64;  // Then others on the strand get their turn.
+// As many as a watch brings at once, so that telling keeps pace with reading; then others on the strand get their turn.
+constexpr std::size_t kDeliveriesInARow = 512;
 
 bool before(const ObjectPtr& a, const ObjectPtr& b) {
   return std::pair(a->namespace_name(), a->name()) < std::pair(b->namespace_name(), b->name());
@@ -312,30 +313,32 @@ void SharedInformer::tell(std::vector<Told> changes, bool initial) {
 }
 
 Task<void> SharedInformer::deliver(std::shared_ptr<Subscriber> subscriber) {
-  int in_a_row = 0;
   while (true) {
-    auto next = co_await subscriber->queue.pop();
-    if (!next) co_return;
-    if (next->type == Notification::Type::Synced) subscriber->synced = true;
+    auto changes = co_await subscriber->queue.pop(kDeliveriesInARow);
+    if (changes.empty()) co_return;
+    if (changes.front().type == Notification::Type::Synced) subscriber->synced = true;
+    subscriber->in_hand = changes.size();
     if (subscriber->options.executor) {
-      co_await deliver_elsewhere(subscriber, std::move(*next));
+      co_await deliver_elsewhere(subscriber, std::move(changes));
     } else {
-      subscriber->run(*next);
-      if (++in_a_row % kDeliveriesInARow == 0) co_await asio::post(runtime_.executor, asio::use_awaitable);
+      subscriber->run(changes);
+      co_await asio::post(runtime_.executor, asio::use_awaitable);
     }
   }
 }
 
-Task<void> SharedInformer::deliver_elsewhere(std::shared_ptr<Subscriber> subscriber, Notification change) {
+// Many at a time: each crossing to another thread and back costs more than what most handlers do.
+Task<void> SharedInformer::deliver_elsewhere(std::shared_ptr<Subscriber> subscriber,
+                                             std::vector<Notification> changes) {
   struct Call {
-    explicit Call(Notification n) : change(std::move(n)) {}
-    Notification change;
+    explicit Call(std::vector<Notification> c) : changes(std::move(c)) {}
+    std::vector<Notification> changes;
     Signal done;
   };
   // Shared with the other executor, which may get to it long after stop() has cancelled the wait here.
-  auto call = std::make_shared<Call>(std::move(change));
+  auto call = std::make_shared<Call>(std::move(changes));
   asio::post(*subscriber->options.executor, [subscriber, call, home = runtime_.executor] {
-    subscriber->run(call->change);
+    subscriber->run(call->changes);
     asio::post(home, [call] { call->done.notify(); });
   });
   co_await call->done.wait();

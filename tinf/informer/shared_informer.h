@@ -166,7 +166,7 @@ class SharedInformer final : private StoreWriter {
   void attach(const std::shared_ptr<Subscriber>& subscriber);
 
   Task<void> deliver(std::shared_ptr<Subscriber> subscriber);
-  Task<void> deliver_elsewhere(std::shared_ptr<Subscriber> subscriber, Notification change);
+  Task<void> deliver_elsewhere(std::shared_ptr<Subscriber> subscriber, std::vector<Notification> changes);
   Task<void> resync();
   struct Difference;
   Task<Result<ResourceVersion>> compare(std::vector<Difference>& found);

@@ -22,6 +22,14 @@ SharedInformer::Subscriber::Subscriber(Runtime& runtime, const Log& where, Handl
                                        labels_of(scope, options.name));
 }
 
+void SharedInformer::Subscriber::run(std::vector<Notification>& changes) {
+  for (Notification& change : changes) {
+    run(change);
+    change = Notification::synced();
+    --in_hand;
+  }
+}
+
 void SharedInformer::Subscriber::run(const Notification& change) {
   const std::lock_guard lock(gate);
   if (!alive) return;
@@ -87,7 +95,7 @@ bool SharedInformer::Registration::synced() const {
 }
 
 std::size_t SharedInformer::Registration::queued() const {
-  return subscriber_ ? subscriber_->queue.depth() : 0;
+  return subscriber_ ? subscriber_->queue.depth() + subscriber_->in_hand : 0;
 }
 
 }  // namespace tinf

@@ -13,8 +13,9 @@ namespace tinf {
 struct SharedInformer::Subscriber {
   Subscriber(Runtime& runtime, const Log& where, Handler functions, HandlerOptions chosen, const Scope& scope);
 
-  // Runs the one function that `change` is for, unless the handler has gone. What it throws ends here.
-  void run(const Notification& change);
+  // Runs for each of `changes`, in order, the one function that it is for, until the handler has gone. What it throws
+  // ends here. Each is forgotten once it was told.
+  void run(std::vector<Notification>& changes);
 
   // No function begins after this; waits for one that runs on another thread. From any thread.
   void silence();
@@ -32,9 +33,13 @@ struct SharedInformer::Subscriber {
   TimePoint failure_logged_at{};  // Under the gate.
 
   EventQueue queue;
+  std::atomic<std::size_t> in_hand = 0;  // Taken from the queue and not told yet.
   bool synced = false;
   TimePoint next_resync = TimePoint::max();
   std::shared_ptr<Counter> exceptions;
+
+ private:
+  void run(const Notification& change);
 };
 
 }  // namespace tinf
