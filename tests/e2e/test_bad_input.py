@@ -13,7 +13,8 @@ ACCESS_RULES = """pattern readwrite /payload/%u/#
 pattern read /signal/%u
 pattern read /signal/_all
 user hub
-topic readwrite /signal/#
+topic write /signal/#
+topic read /signal/_client/+
 topic read /payload/#
 """
 
@@ -229,7 +230,7 @@ class Refusals(ScenarioCase):
 
     def test_an_informer_that_may_not_ask_says_which_topic(self):
         self.broker = self.start(Mosquitto(users={"c1": "secret", "hub": "secret"},
-                                           acl=ACCESS_RULES.replace("topic readwrite /signal/#", "topic read /signal/#")))
+                                           acl=ACCESS_RULES.replace("topic write /signal/#", "topic read /signal/#")))
         self.provider(*self.signed_in("c1")).endpoint.wait_ready()
         informer = self.informer(*self.signed_in("hub"), "-r", "cm")
         informer.wait_for_error("access rules do not let us publish to /signal/c1; allow")

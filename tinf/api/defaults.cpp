@@ -2,7 +2,7 @@
 // Not the full defaulting of kube-apiserver: an absent field stays absent unless a client would stumble.
 #include "tinf/api/object_rules.h"
 #include "tinf/api/timestamp.h"
-#include "tinf/patch/base64.h"
+#include "tinf/base/base64.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -101,7 +101,7 @@ void derive(const ResourceType& type, json::value& tree, WallTime now) {
     const json::object entries = plain->get_object();
     auto& data = json_object_in(object, "data");
     for (const auto& entry : entries) {
-      if (entry.value().is_string()) data[entry.key()] = base64(entry.value().get_string());
+      if (entry.value().is_string()) data[entry.key()] = base64_encode(entry.value().get_string());
     }
     object.stable_erase("stringData");
   } else if (type.resource() == definitions_resource()) {

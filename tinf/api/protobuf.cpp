@@ -7,7 +7,7 @@
 
 #include "tinf/api/body.h"
 #include "tinf/api/timestamp.h"
-#include "tinf/patch/base64.h"
+#include "tinf/base/base64.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -326,7 +326,7 @@ Answer<json::value> value_of(const Field& field, const WireField& wire) {
     case As::Bool:
       return json::value(wire.number_value != 0);
     case As::Bytes:
-      return json::value(text(base64(wire.bytes)));
+      return json::value(text(base64_encode(wire.bytes)));
     case As::Message: {
       auto object = object_of(field.type, wire.bytes);
       if (!object) return object.error();
@@ -356,7 +356,7 @@ Answer<void> add_entry(const Field& field, const WireField& wire, json::object& 
   if (field.as == As::TextMap) {
     map[key] = text(entry->second.bytes);
   } else if (field.as == As::BytesMap) {
-    map[key] = text(base64(entry->second.bytes));
+    map[key] = text(base64_encode(entry->second.bytes));
   } else {
     const auto quantity = pair_of(entry->second.bytes);
     if (!quantity) return unreadable();

@@ -1,6 +1,7 @@
 // The foundations: time, signals, tasks, backoff, results, metrics.
 #include <gtest/gtest.h>
 
+#include "tinf/base/base64.h"
 #include "tinf/base/first_of.h"
 #include "tinf/base/result.h"
 #include "tinf/testing/virtual_time.h"
@@ -128,6 +129,27 @@ Task<void> race_for_ever(Clock& clock, bool& first, bool& second) {
   co_await first_of(sleep_for_ever(clock, first), sleep_for_ever(clock, second));
 }
 
+Task<int> fail_after(Clock& clock, Duration how_long) {
+  co_await clock.sleep_for(how_long);
+  throw std::logic_error("a bug");
+}
+
+Task<void> fail_when_cancelled(Clock& clock) {
+  try {
+    co_await clock.sleep_for(1h);
+  } catch (const boost::system::system_error&) {
+    throw std::logic_error("a bug in unwinding");
+  }
+}
+
+TEST(FirstOf, HidesNoExceptionOfEither) {
+  VirtualTime time;
+  bool unwound = false;
+  EXPECT_THROW(time.await(first_of(fail_after(time, 1s), number_after(time, 1h, 1, unwound))), std::logic_error);
+  EXPECT_TRUE(unwound);
+  EXPECT_THROW(time.await(first_of(number_after(time, 1s, 1, unwound), fail_when_cancelled(time))), std::logic_error);
+}
+
 TEST(FirstOf, UnwindsBothWhenItIsCancelled) {
   VirtualTime time;
   bool first = false;
@@ -201,6 +223,16 @@ TEST(Error, CodesAndStatusesAgree) {
                           Code::TooManyRequests, Code::Unavailable, Code::Timeout, Code::Internal}) {
     EXPECT_EQ(code_from_http_status(http_status(code)), code) << to_string(code);
   }
+}
+
+TEST(Base64, GoesBothWays) {
+  for (const std::string text : {"", "a", "ab", "abc", "abcd", "\xff\xfe\x01\x02"})
+    EXPECT_EQ(base64_decode(base64_encode(text)), text);
+  EXPECT_EQ(base64_encode("Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+  EXPECT_EQ(base64_decode("YW\n Jj"), "abc");
+  EXPECT_EQ(base64_decode("YQ"), "a");
+  for (const char* text : {"Y", "YQ=", "Y===", "Y!Jj", "YQ==YQ=="})
+    EXPECT_EQ(base64_decode(text), std::nullopt) << text;
 }
 
 }  // namespace

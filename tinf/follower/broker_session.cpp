@@ -13,9 +13,10 @@ namespace {
 constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen.
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
-constexpr std::size_t kRenewScopes = 512;  // 10 KiB of ids in one message.
-constexpr Duration kRecordBack = 5s;       // How long the record of our client id may take to come back.
-constexpr Duration kGoodbye = 1s;          // For what is still to be said.
+constexpr std::size_t kRenewScopes = 512;      // 10 KiB of ids in one message.
+constexpr Duration kRecordBack = 5s;           // How long the record of our client id may take to come back.
+constexpr Duration kGoodbye = 1s;              // For what is still to be said.
+constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that takes none.
 constexpr std::size_t kMaximumBody = 256 << 10;
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
@@ -147,8 +148,7 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
       }()),
       log_(runtime.log.with("follower")),
       sender_(options_.client, options_.instance),
-      refused_(runtime.metrics.counter("tinf_messages_refused_total",
-                                       "Messages from the broker that were not what they must be.")),
+      refusals_(runtime, log_),
       tasks_(runtime.executor) {}
 
 BrokerSession::~BrokerSession() = default;
@@ -313,7 +313,7 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
   }
   auto decoded = decoder_.decode(message);
   if (!decoded) {
-    refuse(message, decoded.error());
+    refusals_.add(message, decoded.error());
     return std::nullopt;
   }
   if (!*decoded) return std::nullopt;
@@ -322,7 +322,7 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
   if (about_us) {
     const auto* record = std::get_if<wire::ClientRecord>(&body);
     if (record == nullptr || record->client != options_.client) {
-      refuse(message, Error(Code::Invalid, "not a record of this client id"));
+      refusals_.add(message, Error(Code::Invalid, "not a record of this client id"));
       return std::nullopt;
     }
     record_seen_ = record->instance == options_.instance;
@@ -337,13 +337,13 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 
   // The topic says who speaks. A message that says otherwise is somebody else's.
   if (source.substr(0, source.find('/')) != *cluster) {
-    refuse(message, Error(Code::Forbidden, "a message of \"" + source.substr(0, 64) + "\" on a topic of cluster " +
-                                               std::string(*cluster)));
+    refusals_.add(message, Error(Code::Forbidden, "a message of \"" + source.substr(0, 64) +
+                                                      "\" on a topic of cluster " + std::string(*cluster)));
     return std::nullopt;
   }
   if (const auto* presence = std::get_if<wire::Presence>(&body)) {
     if (presence->cluster != *cluster || message.topic != options_.topics.presence(*cluster)) {
-      refuse(message, Error(Code::Forbidden, "a presence of another cluster"));
+      refusals_.add(message, Error(Code::Forbidden, "a presence of another cluster"));
     } else {
       on_presence(std::string(*cluster), message, *presence);
     }
@@ -355,19 +355,19 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 
 void BrokerSession::on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence) {
   if (!wire::check_cluster_name(cluster))
-    return refuse(message, Error(Code::Invalid, "a presence whose cluster is no DNS label"));
+    return refusals_.add(message, Error(Code::Invalid, "a presence whose cluster is no DNS label"));
   const bool present = presence.state == wire::Presence::State::Present;
   if (present &&
       std::find(presence.versions.begin(), presence.versions.end(), wire::kVersion) == presence.versions.end()) {
-    return refuse(message, Error(Code::Conflict, "cluster " + cluster + "'s provider does not speak version " +
-                                                     std::to_string(wire::kVersion) +
-                                                     " of the protocol: upgrade the older of the two"));
+    return refusals_.add(message, Error(Code::Conflict, "cluster " + cluster + "'s provider does not speak version " +
+                                                            std::to_string(wire::kVersion) +
+                                                            " of the protocol: upgrade the older of the two"));
   }
   const bool known = clusters_.count(cluster) > 0;
   const bool withdrawn = !present && presence.instance.empty();
   if (!known && withdrawn) return;
   if (!known && clusters_.size() >= kMaximumClusters) {
-    return refuse(message, Error(Code::TooManyRequests, "more clusters than one informer can know"));
+    return refusals_.add(message, Error(Code::TooManyRequests, "more clusters than one informer can know"));
   }
   ClusterView& view = clusters_[cluster];
   const bool was_present = view.present;
@@ -422,6 +422,7 @@ void BrokerSession::pump(Channel& channel) {
 }
 
 void BrokerSession::send(std::string topic, const wire::Body& body, bool retain) {
+  if (outbox_.size() >= kMaximumOutbox) outbox_.pop_front();  // As if it were lost: the follower asks again.
   outbox_.push_back(Outbound{std::move(topic), wire::encode(body), retain});
   outbox_filled_.notify();
 }
@@ -514,17 +515,6 @@ Task<void> BrokerSession::hello_loop() {
     }
     co_await runtime_.clock.sleep_for(kHelloAgain + runtime_.random.between(0s, kHelloAgain / 4));
   }
-}
-
-void BrokerSession::refuse(const Message& message, const Error& why) {
-  refused_->add();
-  ++refusals_unlogged_;
-  const TimePoint now = runtime_.clock.now();
-  if (refusal_logged_ != TimePoint() && now - refusal_logged_ < 10s) return;  // An enemy must not fill the disk.
-  refusal_logged_ = now;
-  log_.warning("refused: " + why.message,
-               {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
-  refusals_unlogged_ = 0;
 }
 
 }  // namespace tinf

@@ -12,6 +12,7 @@
 
 #include "tinf/base/runtime.h"
 #include "tinf/contract/lister_watcher.h"
+#include "tinf/contract/refusals.h"
 #include "tinf/contract/store.h"
 #include "tinf/contract/transport.h"
 #include "tinf/follower/follower.h"
@@ -48,7 +49,7 @@ class BrokerSession {
   Task<Result<void>> run();
 
   // Sends what is still to be said, as that a scope is no longer wanted (a second at most), then ends every task; to be
-  // awaited before destruction when run() was cancelled.
+  // awaited before destruction when run() was cancelled, and again if this was.
   Task<void> stop();
 
   // What takes the record of our client id back when we leave in good order; nothing if the record is not ours.
@@ -98,7 +99,6 @@ class BrokerSession {
   std::optional<Error> on_message(const Message& message);
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
   void dispatch(const std::string& cluster, wire::Body& body);
-  void refuse(const Message& message, const Error& why);
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(Channel& channel);
   bool reachable(const std::string& cluster) const;
@@ -125,21 +125,19 @@ class BrokerSession {
   bool record_seen_ = false;
   bool record_missed_ = false;
   std::optional<TimePoint> record_sent_;
-  TimePoint refusal_logged_{};
-  std::uint64_t refusals_unlogged_ = 0;
+  Refusals refusals_;
 
   struct Outbound {
     std::string topic;
     wire::Encoded encoded;
     bool retain;
   };
-  std::deque<Outbound> outbox_;  // Requests: bounded by the followers' own pace.
+  std::deque<Outbound> outbox_;
   Signal outbox_filled_;
   Signal outbox_sent_;  // All of it.
   bool sending_ = false;
   bool running_ = false;
   Signal deadlines_changed_;
-  std::shared_ptr<Counter> refused_;
   TaskGroup tasks_;
 };
 

@@ -129,6 +129,18 @@ TEST_F(EventQueueTest, StaysBoundedByItsKeysWhileAHandlerBlocksForAnHour) {
   EXPECT_EQ(lag->value(), 0);
 }
 
+TEST_F(EventQueueTest, GivesManyAtOnceAndTheWordThatAllWasToldAlone) {
+  for (const char* name : {"a", "b", "c"}) add(name, 1);
+  queue.push(Notification::synced());
+  add("d", 1);
+  EXPECT_EQ(time.await(queue.pop(2)).size(), 2u);
+  EXPECT_EQ(time.await(queue.pop(9)).size(), 1u);
+  const auto alone = time.await(queue.pop(9));
+  ASSERT_EQ(alone.size(), 1u);
+  EXPECT_EQ(alone.front().type, Notification::Type::Synced);
+  EXPECT_EQ(next(), "+d1");
+}
+
 TEST_F(EventQueueTest, WakesItsConsumerWhenClosed) {
   std::optional<std::string> got;
   struct Consumer {

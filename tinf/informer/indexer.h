@@ -15,7 +15,7 @@
 namespace tinf {
 
 // The values of one object; none, one or several. Must give the same for the same bytes.
-// An object that it throws for has none, which failures() counts.
+// An object that it throws for has none, which failures() counts. It must not call the informer that it indexes.
 using IndexFunction = std::function<std::vector<std::string>(const Object&)>;
 
 // Thread-safe to query; changed by one strand. A query sees all indexes as of one moment.

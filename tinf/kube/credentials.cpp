@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "tinf/kube/base64.h"
+#include "tinf/base/base64.h"
 
 namespace tinf::kube {
 

@@ -15,8 +15,8 @@
 #include <csignal>
 #include <cstring>
 
+#include "tinf/base/base64.h"
 #include "tinf/kube/api_status.h"
-#include "tinf/kube/base64.h"
 
 extern char** environ;
 

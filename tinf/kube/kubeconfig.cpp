@@ -12,7 +12,7 @@
 #include <map>
 #include <sstream>
 
-#include "tinf/kube/base64.h"
+#include "tinf/base/base64.h"
 
 namespace tinf::kube {
 namespace {

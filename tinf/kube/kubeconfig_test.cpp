@@ -8,7 +8,7 @@
 #include <fstream>
 #include <map>
 
-#include "tinf/kube/base64.h"
+#include "tinf/base/base64.h"
 #include "tinf/kube/exec_plugin.h"
 
 namespace tinf::kube {
@@ -223,16 +223,6 @@ TEST_F(KubeconfigTest, WithoutAnyFileThePodsServiceAccountIsUsed) {
   EXPECT_EQ(connection->credentials.token_file, token);
   EXPECT_EQ(connection->namespace_name, "mine");
   EXPECT_FALSE(connection->certificate_authority.empty());
-}
-
-TEST(Base64, GoesBothWays) {
-  for (const std::string text : {"", "a", "ab", "abc", "abcd", "\xff\xfe\x01\x02"})
-    EXPECT_EQ(base64_decode(base64_encode(text)), text);
-  EXPECT_EQ(base64_encode("Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-  EXPECT_EQ(base64_decode("YW\n Jj"), "abc");
-  EXPECT_EQ(base64_decode("YQ"), "a");
-  for (const char* text : {"Y", "YQ=", "Y===", "Y!Jj", "YQ==YQ=="})
-    EXPECT_EQ(base64_decode(text), std::nullopt) << text;
 }
 
 TEST(Time, ReadsWhatKubernetesWrites) {

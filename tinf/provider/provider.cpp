@@ -48,8 +48,7 @@ Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions optio
       log_(runtime.log.with("provider")),
       core_(options_, runtime.random),
       sender_(options_.cluster, options_.instance),
-      refused_(runtime.metrics.counter("tinf_messages_refused_total",
-                                       "Messages from the broker that were not what they must be.")),
+      refusals_(runtime, log_),
       scopes_(runtime.metrics.gauge("tinf_provider_scopes", "Scopes that informers follow.")),
       subscriptions_(runtime.metrics.gauge("tinf_provider_subscriptions",
                                            "Informers, counted once for each scope that they follow.")),
@@ -142,7 +141,7 @@ std::optional<Error> Provider::on_message(const Message& message) {
   }
   auto decoded = decoder_.decode(message);
   if (!decoded) {
-    refuse(message, decoded.error());
+    refusals_.add(message, decoded.error());
     return std::nullopt;
   }
   if (!*decoded) return std::nullopt;
@@ -284,17 +283,6 @@ void Provider::refresh_metrics() {
   snapshots_->add(counts.snapshots - exported_.snapshots);
   resumes_->add(counts.resumes - exported_.resumes);
   exported_ = counts;
-}
-
-void Provider::refuse(const Message& message, const Error& why) {
-  refused_->add();
-  ++refusals_unlogged_;
-  const TimePoint now = runtime_.clock.now();
-  if (refusal_logged_ != TimePoint() && now - refusal_logged_ < 10s) return;  // An enemy must not fill the disk.
-  refusal_logged_ = now;
-  log_.warning("refused: " + why.message,
-               {{"topic", message.topic.substr(0, 256)}, {"refused", std::to_string(refusals_unlogged_)}});
-  refusals_unlogged_ = 0;
 }
 
 }  // namespace tinf

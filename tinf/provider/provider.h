@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tinf/base/runtime.h"
+#include "tinf/contract/refusals.h"
 #include "tinf/contract/store.h"
 #include "tinf/contract/transport.h"
 #include "tinf/provider/provider_core.h"
@@ -72,7 +73,6 @@ class Provider {
   void announce();
   void look_for_presence();
   void match_sources();
-  void refuse(const Message& message, const Error& why);
 
   // Constant after construction.
   Runtime& runtime_;
@@ -96,9 +96,7 @@ class Provider {
   std::size_t maximum_message_ = 0;
   Signal work_;  // The core may have something to say.
   std::map<std::string, Running> sources_;
-  TimePoint refusal_logged_{};
-  std::uint64_t refusals_unlogged_ = 0;
-  std::shared_ptr<Counter> refused_;
+  Refusals refusals_;
   std::shared_ptr<Gauge> scopes_, subscriptions_, objects_;
   std::shared_ptr<Counter> frames_, pages_, snapshots_, resumes_;
   ProviderCore::Counts exported_;

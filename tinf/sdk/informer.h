@@ -96,7 +96,8 @@ class Informer {
                                                std::string_view namespace_name = "") const;
   std::size_t size() const;
 
-  // The values of one object; none, one or several, and none if it throws. Must give the same for the same object.
+  // The values of one object; none, one or several, and none if it throws. Must give the same for the same object, and
+  // must not call this library but for the object itself: it runs on the library's own thread.
   using IndexFunction = std::function<std::vector<std::string>(const Object&)>;
   // At any time. AlreadyExists: the name is taken.
   Result<void> add_index(std::string name, IndexFunction function);

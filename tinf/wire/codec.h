@@ -91,13 +91,14 @@ class Decoder {
 
  private:
   struct Joining {
-    std::vector<std::string> parts;
-    std::size_t missing = 0;
+    std::map<std::size_t, std::string> parts;  // By number: no room for what is announced before it comes.
+    std::size_t of = 0;
     std::size_t bytes = 0;
     std::uint64_t age = 0;
   };
 
   Result<std::optional<std::string>> join(const Message& message, std::string_view part);
+  void forget(std::map<std::string, Joining>::iterator joining);
   void forget_oldest();
 
   DecodeLimits limits_;

@@ -13,6 +13,9 @@
 namespace tinf::wire {
 namespace {
 
+constexpr std::size_t kMostParts = 65536;
+constexpr std::size_t kPartOverhead = 128;  // Bytes that a part costs us beside its own, about.
+
 namespace json = boost::json;
 
 Error invalid(std::string what) {
@@ -506,34 +509,31 @@ Result<std::optional<std::string>> Decoder::join(const Message& message, std::st
   const auto [slash, first] = std::from_chars(part.data(), end, number);
   if (first != std::errc() || slash == end || *slash != '/') return invalid("a part without a number");
   const auto [stop, second] = std::from_chars(slash + 1, end, of);
-  if (second != std::errc() || stop != end || number == 0 || number > of || of < 2 || of > 65536)
+  if (second != std::errc() || stop != end || number == 0 || number > of || of < 2 || of > kMostParts)
     return invalid("a part with the number \"" + std::string(part.substr(0, 32)) + "\"");
   const std::string* const id = message.attribute("id");
   if (id == nullptr || id->size() > 128) return invalid("a part without an id");
 
   const std::string key = message.topic + "\n" + *message.attribute("source") + "\n" + *id;
   Joining& joining = joining_[key];
-  if (joining.parts.empty()) {
-    joining.parts.resize(of);
-    joining.missing = of;
+  if (joining.of == 0) {
+    joining.of = of;
     joining.age = ++clock_;
   }
-  if (joining.parts.size() != of || message.body.empty()) {
-    waiting_bytes_ -= joining.bytes;
-    joining_.erase(key);
+  if (joining.of != of || message.body.empty()) {
+    forget(joining_.find(key));
     return invalid("parts that disagree about their number");
   }
-  std::string& slot = joining.parts[number - 1];
-  if (!slot.empty()) return std::optional<std::string>();  // The broker repeats itself.
-  slot = message.body;
-  joining.bytes += slot.size();
-  waiting_bytes_ += slot.size();
-  if (joining.bytes > limits_.body_bytes) {
-    waiting_bytes_ -= joining.bytes;
-    joining_.erase(key);
+  if (!joining.parts.emplace(number, message.body).second) {
+    return std::optional<std::string>();  // The broker repeats itself.
+  }
+  joining.bytes += message.body.size() + kPartOverhead;
+  waiting_bytes_ += message.body.size() + kPartOverhead;
+  if (joining.bytes > limits_.body_bytes + joining.parts.size() * kPartOverhead) {
+    forget(joining_.find(key));
     return invalid("parts that join to more than " + std::to_string(limits_.body_bytes) + " bytes");
   }
-  if (--joining.missing > 0) {
+  if (joining.parts.size() < of) {
     while (joining_.size() > 1 &&
            (waiting_bytes_ > limits_.waiting_bytes || joining_.size() > limits_.waiting_messages))
       forget_oldest();
@@ -541,10 +541,14 @@ Result<std::optional<std::string>> Decoder::join(const Message& message, std::st
   }
   std::string whole;
   whole.reserve(joining.bytes);
-  for (const std::string& piece : joining.parts) whole += piece;
-  waiting_bytes_ -= joining.bytes;
-  joining_.erase(key);
+  for (const auto& [position, piece] : joining.parts) whole += piece;
+  forget(joining_.find(key));
   return std::optional<std::string>(std::move(whole));
+}
+
+void Decoder::forget(std::map<std::string, Joining>::iterator joining) {
+  waiting_bytes_ -= joining->second.bytes;
+  joining_.erase(joining);
 }
 
 // Parts whose siblings were lost must not stay for ever; what they belonged to is asked for again.
@@ -553,8 +557,7 @@ void Decoder::forget_oldest() {
   for (auto it = joining_.begin(); it != joining_.end(); ++it) {
     if (it->second.age < oldest->second.age) oldest = it;
   }
-  waiting_bytes_ -= oldest->second.bytes;
-  joining_.erase(oldest);
+  forget(oldest);
 }
 
 }  // namespace tinf::wire

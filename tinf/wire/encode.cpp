@@ -13,6 +13,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kCompressAbove = 256;  // Bytes; below, zstd's frame costs what it saves.
+constexpr std::size_t kLeastRoom = 1024;     // Bytes in a part: as many as may be sent hold the largest body.
 constexpr int kCompressionLevel = 1;         // 300 MB/s a core; level 3 saves a tenth more for twice the time.
 
 struct FreeContext {
@@ -239,7 +240,7 @@ std::vector<Message> to_messages(const Encoded& encoded, std::string_view topic,
   // What a message costs besides its body: MQTT's own fields, and room for the number of a part.
   std::size_t overhead = head.topic.size() + head.content_type.size() + 64;
   for (const auto& [name, value] : head.attributes) overhead += name.size() + value.size() + 5;
-  const std::size_t room = maximum_bytes > overhead + 256 ? maximum_bytes - overhead : 256;
+  const std::size_t room = std::max(maximum_bytes, overhead + kLeastRoom) - overhead;
 
   std::vector<Message> messages;
   if (encoded.body.size() <= room) {

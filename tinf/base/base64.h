@@ -1,4 +1,4 @@
-// Base64 as kubeconfig files and HTTP use it (RFC 4648, section 4).
+// Base64 (RFC 4648, section 4), as kubeconfig files, HTTP and JSON carry bytes in it.
 // Line breaks and blanks are passed over when decoding: YAML folds long texts.
 #pragma once
 
@@ -6,11 +6,11 @@
 #include <string>
 #include <string_view>
 
-namespace tinf::kube {
+namespace tinf {
 
 std::string base64_encode(std::string_view bytes);
 
 // Nothing if `text` is not Base64.
 std::optional<std::string> base64_decode(std::string_view text);
 
-}  // namespace tinf::kube
+}  // namespace tinf

@@ -1,9 +1,9 @@
 // Six bits at a time in both directions.
-#include "tinf/kube/base64.h"
+#include "tinf/base/base64.h"
 
 #include <cstdint>
 
-namespace tinf::kube {
+namespace tinf {
 namespace {
 
 constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -47,4 +47,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return bytes;
 }
 
-}  // namespace tinf::kube
+}  // namespace tinf
