@@ -156,6 +156,7 @@ Result<void> Controller::run(std::stop_token stop) {
       queue->add(last->key());
     });
   };
+  if (stop.stop_requested()) return Result<void>();
   auto registration = state.primary.add(std::move(own));
   if (!registration) return registration.error();
 
