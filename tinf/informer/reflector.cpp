@@ -308,9 +308,12 @@ ReflectorStep Reflector::stream_list_failed(const Error& error) {
 
 ReflectorStep Reflector::give_up_streaming(const Error& error) {
   streaming_ = false;
-  failures_->add();
-  status_.last_error = error;
-  if (options_.on_error) options_.on_error(error);
+  // A server that does not know them has answered, not failed.
+  if (error.code != Code::Invalid) {
+    failures_->add();
+    status_.last_error = error;
+    if (options_.on_error) options_.on_error(error);
+  }
   log_.info("streaming lists do not work here: listing in pages from now on",
             {{"scope", scope_.id()}, {"resource", scope_.resource.group_resource()}, {"reason", error.message}});
   return ReflectorStep::Listing;

@@ -548,6 +548,7 @@ TEST_F(StreamingListTest, ListsInPagesFromASourceThatRefusesTheRequestAndRemembe
   source.expects_watch(version("2"));
   run();
   EXPECT_SCRIPT_DONE();
+  EXPECT_TRUE(errors.empty());  // That is an answer, and nobody needs to hear of it.
 }
 
 TEST_F(StreamingListTest, ListsInPagesWhenNoEndCameInTime) {
