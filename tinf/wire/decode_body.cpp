@@ -1,0 +1,431 @@
+// JSON bodies to values. Everything here may have been written by an enemy: each refusal says why.
+#include <simdjson.h>
+
+#include <boost/json.hpp>
+#include <limits>
+
+#include "tinf/wire/codec.h"
+#include "tinf/wire/topics.h"
+
+namespace tinf::wire {
+namespace {
+
+namespace json = boost::json;
+
+Error invalid(std::string what) {
+  return Error(Code::Invalid, std::move(what));
+}
+
+// Reads members of a small message's JSON tree; remembers the first thing that is wrong. Unknown members are ignored.
+class Reader {
+ public:
+  explicit Reader(const json::object& object) : object_(object) {}
+
+  bool has(std::string_view name) const { return object_.contains(name); }
+
+  std::string text(std::string_view name, bool required = true) {
+    const json::value* value = find(name, required);
+    if (value == nullptr) return {};
+    if (!value->is_string()) return fail(name, "a string"), std::string();
+    return std::string(value->get_string());
+  }
+
+  template <class T>
+  T number(std::string_view name, bool required = true) {
+    const json::value* value = find(name, required);
+    if (value == nullptr) return 0;
+    boost::system::error_code error;
+    const T number = value->to_number<T>(error);
+    if (error || value->is_double()) return fail(name, "a whole number in range"), T(0);
+    return number;
+  }
+
+  bool flag(std::string_view name) {
+    const json::value* value = find(name, false);
+    return value != nullptr && value->is_bool() && value->get_bool();
+  }
+
+  std::vector<std::string> texts(std::string_view name) {
+    std::vector<std::string> out;
+    for (const json::value& value : array(name)) {
+      if (!value.is_string()) return fail(name, "a list of strings"), std::vector<std::string>();
+      out.emplace_back(value.get_string());
+    }
+    return out;
+  }
+
+  const json::array& array(std::string_view name) {
+    static const json::array kNone;
+    const json::value* value = find(name, true);
+    if (value == nullptr) return kNone;
+    if (!value->is_array()) return fail(name, "a list"), kNone;
+    return value->get_array();
+  }
+
+  const json::object& object(std::string_view name) {
+    static const json::object kNone;
+    const json::value* value = find(name, true);
+    if (value == nullptr) return kNone;
+    if (!value->is_object()) return fail(name, "an object"), kNone;
+    return value->get_object();
+  }
+
+  Position position() {
+    Position position;
+    position.epoch = text("epoch", false);
+    if (!position.epoch.empty()) position.sequence = number<std::uint64_t>("sequence");
+    return position;
+  }
+
+  Fingerprint fingerprint(std::string_view name) {
+    auto parsed = Fingerprint::from_string(text(name));
+    if (!parsed) return fail(name, "a fingerprint"), Fingerprint();
+    return *parsed;
+  }
+
+  void fail(std::string_view name, std::string_view wanted) {
+    if (error_.empty()) error_ = "\"" + std::string(name) + "\" is not " + std::string(wanted);
+  }
+  void take_error(const Reader& other) {
+    if (error_.empty()) error_ = other.error_;
+  }
+  const std::string& error() const { return error_; }
+
+ private:
+  const json::value* find(std::string_view name, bool required) {
+    const json::value* value = object_.if_contains(name);
+    if (value == nullptr && required) fail(name, "there");
+    return value;
+  }
+
+  const json::object& object_;
+  std::string error_;
+};
+
+Scope read_scope(Reader& outer) {
+  Reader in(outer.object("scope"));
+  Scope scope;
+  scope.resource = Resource{in.text("group", false), in.text("version"), in.text("resource")};
+  scope.namespace_name = in.text("namespace", false);
+  scope.label_selector = in.text("labelSelector", false);
+  scope.field_selector = in.text("fieldSelector", false);
+  const std::string projection = in.text("projection", false);
+  if (projection == "metadata") {
+    scope.projection = Projection::Metadata;
+  } else if (!projection.empty()) {
+    in.fail("projection", "one that is known");
+  }
+  outer.take_error(in);
+  return scope;
+}
+
+Body read_watch(Reader& in) {
+  Watch watch;
+  watch.client = in.text("client");
+  watch.scope = read_scope(in);
+  watch.have = in.position();
+  if (in.has("inventory")) watch.inventory = in.fingerprint("inventory");
+  watch.lease_seconds = in.number<std::uint32_t>("lease");
+  watch.window = in.number<std::uint32_t>("window");
+  watch.request = in.number<std::uint64_t>("request", false);
+  return watch;
+}
+
+Body read_fetch(Reader& in) {
+  Fetch fetch{in.text("client"), in.text("scope"), in.text("snapshot"), {}};
+  for (const json::value& value : in.array("pages")) {
+    const json::array* pair = value.if_array();
+    boost::system::error_code first, second;
+    if (pair == nullptr || pair->size() != 2) return in.fail("pages", "a list of pairs"), fetch;
+    fetch.pages.emplace_back((*pair)[0].to_number<std::uint32_t>(first), (*pair)[1].to_number<std::uint32_t>(second));
+    if (first || second || fetch.pages.back().first >= fetch.pages.back().second)
+      return in.fail("pages", "a list of pairs of numbers, rising"), fetch;
+  }
+  return fetch;
+}
+
+Body read_notice(Reader& in) {
+  Notice notice;
+  notice.scope = in.text("scope");
+  notice.at = in.position();
+  notice.message = in.text("message", false);
+  notice.request = in.number<std::uint64_t>("request", false);
+  const std::string kind = in.text("notice");
+  if (kind == "resumed") {
+    notice.kind = Notice::Kind::Resumed;
+  } else if (kind == "notReady") {
+    notice.kind = Notice::Kind::NotReady;
+  } else if (kind == "unknown") {
+    notice.kind = Notice::Kind::Unknown;
+  } else if (kind == "refused") {
+    notice.kind = Notice::Kind::Refused;
+    notice.code = code_from_string(in.text("reason"));
+  } else {
+    in.fail("notice", "one that is known");
+  }
+  return notice;
+}
+
+Body read_digest(Reader& in) {
+  Digest digest;
+  digest.interval_seconds = in.number<std::uint32_t>("interval");
+  for (const json::value& value : in.array("streams")) {
+    if (!value.is_object()) return in.fail("streams", "a list of objects"), digest;
+    Reader one(value.get_object());
+    digest.streams.push_back(Digest::Stream{one.text("scope"), one.position(), one.fingerprint("fingerprint"),
+                                            one.text("resourceVersion", false),
+                                            one.number<std::uint32_t>("behind", false)});
+    in.take_error(one);
+  }
+  return digest;
+}
+
+Body read_presence(Reader& in) {
+  Presence presence;
+  presence.state = in.text("state") == "present" ? Presence::State::Present : Presence::State::Lost;
+  presence.cluster = in.text("cluster");
+  presence.instance = in.text("instance");
+  presence.host = in.text("host", false);
+  presence.started = in.number<std::int64_t>("started", false);
+  presence.cluster_uid = in.text("clusterUid", false);
+  presence.kubernetes = in.text("kubernetes", false);
+  presence.versions.clear();
+  for (const json::value& value : in.array("versions")) {
+    if (value.is_int64()) presence.versions.push_back(static_cast<int>(value.get_int64()));
+  }
+  for (const json::value& value : in.array("resources")) {
+    if (!value.is_object()) return in.fail("resources", "a list of objects"), presence;
+    Reader one(value.get_object());
+    presence.resources.push_back(ResourceInfo{{one.text("group", false), one.text("version"), one.text("resource")},
+                                              one.text("kind"),
+                                              one.text("singular", false),
+                                              one.texts("shortNames"),
+                                              one.texts("categories"),
+                                              one.texts("verbs"),
+                                              one.flag("namespaced"),
+                                              one.flag("preferred")});
+    in.take_error(one);
+  }
+  return presence;
+}
+
+Body read_ranges(Reader& in) {
+  Ranges message{in.text("client"), in.text("scope"), in.position(), {}};
+  for (const json::value& value : in.array("ranges")) {
+    if (!value.is_object()) return in.fail("ranges", "a list of objects"), message;
+    Reader one(value.get_object());
+    message.ranges.push_back(Ranges::Range{one.text("from"), one.text("to"), one.fingerprint("fingerprint")});
+    in.take_error(one);
+  }
+  return message;
+}
+
+using ReadBody = Body (*)(Reader&);
+
+// Every kind but the two that carry objects.
+ReadBody reader_of(std::string_view kind) {
+  if (kind == "watch") return read_watch;
+  if (kind == "renew") return [](Reader& in) -> Body { return Renew{in.text("client"), in.texts("scopes")}; };
+  if (kind == "unwatch") return [](Reader& in) -> Body { return Unwatch{in.text("client"), in.texts("scopes")}; };
+  if (kind == "fetch") return read_fetch;
+  if (kind == "hello") return [](Reader& in) -> Body { return Hello{in.text("client")}; };
+  if (kind == "notice") return read_notice;
+  if (kind == "digest") return read_digest;
+  if (kind == "presence") return read_presence;
+  if (kind == "client") {
+    return [](Reader& in) -> Body {
+      return ClientRecord{in.text("client"), in.text("instance"), in.text("host", false),
+                          in.number<std::int64_t>("started", false)};
+    };
+  }
+  if (kind == "ranges") return read_ranges;
+  return nullptr;
+}
+
+// The members of a frame or page, of which only the objects are large: read in one pass, objects as raw bytes.
+struct Bulk {
+  std::string scope, snapshot, epoch, fingerprint;
+  std::uint64_t sequence = 0, after = 0, through = 0, count = 0, total = 0, page = 0, request = 0, behind = 0;
+  bool last = false, exact = false;
+  std::vector<WatchEvent> events;
+  std::vector<std::uint64_t> sequences;
+};
+
+simdjson::error_code read_text(simdjson::ondemand::value value, std::string& out) {
+  std::string_view text;
+  if (auto error = value.get_string().get(text)) return error;
+  out = text;
+  return simdjson::SUCCESS;
+}
+
+Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
+  std::vector<WatchEvent>& out = bulk.events;
+  bulk.sequences.push_back(0);
+  for (auto entry : event) {
+    simdjson::ondemand::field field;
+    if (std::move(entry).get(field)) return invalid("an event that is not an object");
+    simdjson::ondemand::object body;
+    if (field.key() == "at") {  // Stands before the change itself.
+      if (field.value().get_uint64().get(bulk.sequences.back()))
+        return invalid("an event whose sequence is not a number");
+      continue;
+    }
+    if (field.key() == "put") {
+      std::string_view raw;
+      if (field.value().get_object().get(body) || body.raw_json().get(raw))
+        return invalid("a put that is not an object");
+      ParseOptions as_it_is;
+      as_it_is.keep_managed_fields = true;  // The provider has decided; bytes stay equal on both sides.
+      auto object = Object::parse(raw, as_it_is);
+      if (!object) return object.error();
+      out.push_back(WatchEvent::modified(std::move(*object)));
+      return {};
+    }
+    if (field.key() == "delete") {
+      std::string namespace_name, name, uid, resource_version;
+      if (field.value().get_object().get(body)) return invalid("a delete that is not an object");
+      for (auto member : body) {
+        simdjson::ondemand::field part;
+        if (std::move(member).get(part)) return invalid("a delete that cannot be read");
+        std::string* const to = part.key() == "namespace"         ? &namespace_name
+                                : part.key() == "name"            ? &name
+                                : part.key() == "uid"             ? &uid
+                                : part.key() == "resourceVersion" ? &resource_version
+                                                                  : nullptr;
+        if (to != nullptr && read_text(part.value(), *to)) return invalid("a delete whose names are not strings");
+      }
+      if (name.empty()) return invalid("a delete without a name");
+      out.push_back(WatchEvent::deleted(ObjectKey{std::move(namespace_name), std::move(name)}, std::move(uid),
+                                        std::move(resource_version)));
+      return {};
+    }
+  }
+  return invalid("an event that is neither put nor delete");
+}
+
+Result<Bulk> read_bulk(std::string_view text) {
+  thread_local simdjson::ondemand::parser parser;
+  thread_local std::string padded;
+  padded.assign(text);
+  padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  simdjson::ondemand::document document;
+  simdjson::ondemand::object root;
+  if (parser.iterate(padded.data(), padded.size(), padded.capacity()).get(document) ||
+      document.get_object().get(root)) {
+    return invalid("a body that is not a JSON object");
+  }
+  Bulk bulk;
+  for (auto entry : root) {
+    simdjson::ondemand::field field;
+    if (std::move(entry).get(field)) return invalid("a truncated or broken body");
+    const auto key = field.key();
+    simdjson::error_code error = simdjson::SUCCESS;
+    if (key == "scope") {
+      error = read_text(field.value(), bulk.scope);
+    } else if (key == "snapshot") {
+      error = read_text(field.value(), bulk.snapshot);
+    } else if (key == "epoch") {
+      error = read_text(field.value(), bulk.epoch);
+    } else if (key == "fingerprint") {
+      error = read_text(field.value(), bulk.fingerprint);
+    } else if (key == "after") {
+      error = field.value().get_uint64().get(bulk.after);
+    } else if (key == "through") {
+      error = field.value().get_uint64().get(bulk.through);
+    } else if (key == "exact") {
+      error = field.value().get_bool().get(bulk.exact);
+    } else if (key == "sequence") {
+      error = field.value().get_uint64().get(bulk.sequence);
+    } else if (key == "count") {
+      error = field.value().get_uint64().get(bulk.count);
+    } else if (key == "total") {
+      error = field.value().get_uint64().get(bulk.total);
+    } else if (key == "request") {
+      error = field.value().get_uint64().get(bulk.request);
+    } else if (key == "behind") {
+      error = field.value().get_uint64().get(bulk.behind);
+    } else if (key == "page") {
+      error = field.value().get_uint64().get(bulk.page);
+    } else if (key == "last") {
+      error = field.value().get_bool().get(bulk.last);
+    } else if (key == "events") {
+      simdjson::ondemand::array events;
+      if (field.value().get_array().get(events)) return invalid("a body whose events are not a list");
+      for (auto item : events) {
+        if (error) break;
+        simdjson::ondemand::object event;
+        error = item.get_object().get(event);
+        if (error) break;
+        auto read = read_event(event, bulk);
+        if (!read) return read.error();
+      }
+    }
+    if (error) return invalid(std::string("a broken body: ") + simdjson::error_message(error));
+  }
+  if (bulk.scope.empty() || bulk.epoch.empty()) return invalid("a body without scope or epoch");
+  if (bulk.events.size() != bulk.count) {
+    return invalid("a body that announces " + std::to_string(bulk.count) + " events and holds " +
+                   std::to_string(bulk.events.size()));
+  }
+  return bulk;
+}
+
+Result<Body> read_frame(std::string_view text) {
+  auto bulk = read_bulk(text);
+  if (!bulk) return bulk.error();
+  std::uint64_t previous = bulk->after;
+  for (const std::uint64_t sequence : bulk->sequences) {
+    if (sequence <= previous || sequence > bulk->through)
+      return invalid("a frame whose sequences do not rise from after to through");
+    previous = sequence;
+  }
+  if (bulk->through <= bulk->after) return invalid("a frame that brings nothing forward");
+  return Body(Frame{std::move(bulk->scope), std::move(bulk->epoch), bulk->after, bulk->through, bulk->exact,
+                    std::move(bulk->events), std::move(bulk->sequences)});
+}
+
+Result<Body> read_page(std::string_view text) {
+  auto bulk = read_bulk(text);
+  if (!bulk) return bulk.error();
+  auto fingerprint = Fingerprint::from_string(bulk->fingerprint);
+  if (!fingerprint) return fingerprint.error();
+  if (bulk->snapshot.empty() || bulk->page > std::numeric_limits<std::uint32_t>::max() / 2)
+    return invalid("a page without a snapshot or with a wild number");
+  Page page{
+      std::move(bulk->scope),
+      std::move(bulk->snapshot),
+      Position{std::move(bulk->epoch), bulk->sequence},
+      static_cast<std::uint32_t>(bulk->page),
+      bulk->last,
+      bulk->total,
+      *fingerprint,
+      bulk->request,
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(bulk->behind, std::numeric_limits<std::uint32_t>::max())),
+      {}};
+  page.objects.reserve(bulk->events.size());
+  for (WatchEvent& event : bulk->events) {
+    if (event.object == nullptr) return invalid("a page that holds a delete");
+    page.objects.push_back(std::move(event.object));
+  }
+  return Body(std::move(page));
+}
+
+}  // namespace
+
+Result<Body> decode_body(std::string_view kind, std::string_view text) {
+  if (kind == "frame") return read_frame(text);
+  if (kind == "page") return read_page(text);
+  const ReadBody read = reader_of(kind);
+  if (read == nullptr) return invalid("a message of the unknown kind \"" + std::string(kind.substr(0, 64)) + "\"");
+  boost::system::error_code error;
+  json::parse_options options;
+  options.max_depth = 16;  // Our own messages nest four deep.
+  const json::value tree = json::parse({text.data(), text.size()}, error, {}, options);
+  if (error || !tree.is_object()) return invalid("a " + std::string(kind) + " that is not a JSON object");
+  Reader in(tree.get_object());
+  Body body = read(in);
+  if (!in.error().empty()) return invalid("a " + std::string(kind) + " in which " + in.error());
+  return body;
+}
+
+}  // namespace tinf::wire
