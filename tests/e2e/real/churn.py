@@ -8,15 +8,17 @@ import threading
 class Churn:
     """Works in a thread of its own between start() and stop(); requests that fail are tried no further.
 
+    `labels` are values of the label "shade", so that objects move in and out of selectors.
     Names are NAMESPACE/churn-0 to churn-<names - 1>, so that each is made and deleted many times over.
     """
 
-    def __init__(self, api, namespace, *, names=30, seed=1, pause=0.002):
+    def __init__(self, api, namespace, *, names=30, seed=1, pause=0.002, labels=()):
         self._api = api
         self._collection = f"/api/v1/namespaces/{namespace}/configmaps"
         self._random = random.Random(seed)
         self._names = names
         self._pause = pause
+        self._labels = labels
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.done = 0  # changes that the API server accepted
@@ -45,6 +47,8 @@ class Churn:
         name = f"churn-{self._random.randrange(self._names)}"
         thing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
                  "data": {"n": str(self._random.random()), "filling": "x" * self._random.randrange(2000)}}
+        if self._labels:
+            thing["metadata"]["labels"] = {"shade": self._random.choice(self._labels)}
         try:
             if self._random.random() < 0.3:
                 status, _ = self._api.request("DELETE", f"{self._collection}/{name}")
