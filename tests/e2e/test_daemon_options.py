@@ -112,6 +112,14 @@ class Environments(OptionCase):
         daemon.copy = Copy(daemon)
         return daemon
 
+    def test_an_informer_whose_lines_go_nowhere_says_why(self):
+        self.provider()
+        command = f"exec {program('informer')} -b {self.broker.url} --client-id i --once"
+        for redirection, named in ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")):
+            done = subprocess.run(["sh", "-c", f"{command} {redirection}"], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertRegex(done.stderr.splitlines()[-1], f"^informer: stdout cannot be written: {named}")
+
     def test_broker_and_kubeconfig_come_from_the_environment_and_a_flag_wins(self):
         kubeconfig = str(self.api.kubeconfig())
         self.daemon("provider", "--cluster", "c1", BROKER=self.broker.url, KUBECONFIG=f"/no/such/file:{kubeconfig}")

@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <cstring>
 
 namespace tinf::daemon {
 namespace {
@@ -66,7 +67,7 @@ void EventPrinter::synced(const std::string& cluster, const Resource& resource, 
 void EventPrinter::write(std::string line) {
   std::lock_guard lock(mutex_);
   std::string_view rest = line;
-  while (!rest.empty() && !stopped_ && !broken_) {
+  while (!rest.empty() && !stopped_ && failure_ == 0) {
     pollfd ready{descriptor_, POLLOUT, 0};
     if (poll(&ready, 1, kPollMilliseconds) <= 0) continue;
     // What a pipe takes at once, so that the write itself does not block.
@@ -74,9 +75,15 @@ void EventPrinter::write(std::string line) {
     if (written > 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno != EINTR && errno != EAGAIN) {
-      broken_ = true;
+      failure_ = errno;
     }
   }
+}
+
+std::optional<Error> EventPrinter::failure() const {
+  if (failure_ == 0) return std::nullopt;
+  if (failure_ == EPIPE) return Error(Code::Cancelled, "stdout was closed by its reader");
+  return Error(Code::Unavailable, std::string("stdout cannot be written: ") + std::strerror(failure_));
 }
 
 }  // namespace tinf::daemon

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,8 +30,8 @@ class EventPrinter {
 
   // Ends a write that waits for its reader; nothing is written afterwards.
   void stop() { stopped_ = true; }
-  // Nobody reads stdout any more.
-  bool broken() const { return broken_; }
+  // Why nothing can be written any more, if so.
+  std::optional<Error> failure() const;
 
  private:
   void write(std::string line);
@@ -40,7 +41,7 @@ class EventPrinter {
   const int descriptor_;
   std::mutex mutex_;  // Lines of several clusters' handlers must not mix.
   std::atomic<bool> stopped_ = false;
-  std::atomic<bool> broken_ = false;
+  std::atomic<int> failure_ = 0;  // errno.
 };
 
 }  // namespace tinf::daemon

@@ -85,8 +85,19 @@ TEST_F(EventPrinterTest, AReaderThatIsGoneIsNoticed) {
   EventPrinter printer(OutputForm::Lines, false, ends[1]);
   close(ends[0]);
   printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
-  EXPECT_TRUE(printer.broken());
+  ASSERT_TRUE(printer.failure());
+  EXPECT_EQ(printer.failure()->message, "stdout was closed by its reader");
   ends[0] = open("/dev/null", O_RDONLY);
+}
+
+TEST_F(EventPrinterTest, ADiskThatIsFullIsNamed) {
+  const int full = open("/dev/full", O_WRONLY);
+  EventPrinter printer(OutputForm::Lines, false, full);
+  EXPECT_FALSE(printer.failure());
+  printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
+  ASSERT_TRUE(printer.failure());
+  EXPECT_EQ(printer.failure()->message, "stdout cannot be written: No space left on device");
+  close(full);
 }
 
 TEST_F(EventPrinterTest, StopEndsAWriteThatNobodyReads) {

@@ -230,7 +230,7 @@ Task<Result<void>> Fleet::run() {
     const Duration since_start = runtime_.clock.now() - started_;
     show_progress();
     retire_withdrawn();
-    if (printer_.broken()) co_return Error(Code::Cancelled, "stdout was closed by its reader");
+    if (auto failure = printer_.failure()) co_return std::move(*failure);
     if (settled() && since_start > kPatience) {
       for (const std::string& spelling : options_.resources) {
         if (found_.count(spelling) > 0) continue;

@@ -1,5 +1,6 @@
 #include "tinf/daemon/process.h"
 
+#include <fcntl.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -78,6 +79,13 @@ Log make_log(const CommonOptions& options) {
 }
 
 }  // namespace
+
+// Writing to a stdout that was closed fails then, as it should.
+Process::StandardStreams::StandardStreams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    if (fcntl(stream, F_GETFD) < 0) (void)open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
 
 Process::Process(std::string name, const CommonOptions& options)
     : name_(std::move(name)),

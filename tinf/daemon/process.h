@@ -42,6 +42,12 @@ class Process {
   Result<void> serve_health(TaskGroup& aside);
   Task<void> watch_signals();
 
+  // Before anything is opened: a stream that we were started without must not become the number of a socket.
+  struct StandardStreams {
+    StandardStreams();
+  };
+
+  const StandardStreams streams_;
   const std::string name_;
   const CommonOptions options_;
   asio::io_context context_{1};
