@@ -1,6 +1,7 @@
 // Measures our informer, directly or through a broker, in the same way and words as the peers beside it.
 //
 //   informer_bench --kubeconfig F | --broker URL --cluster NAME   [--window SECONDS] [--trigger http://host:port/path]
+//                                                          [--events N]
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <condition_variable>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <mutex>
@@ -67,6 +69,17 @@ void post(const std::string& url) {
   asio::read(socket, asio::dynamic_buffer(answer), end);
 }
 
+// The firehose's change number e is made to object (e - 1) modulo their number, which then says so.
+long not_in_last_state(const sdk::Informer& informer, long events) {
+  const auto objects = informer.list();
+  const auto count = static_cast<long>(objects.size());
+  return std::ranges::count_if(objects, [&](const ObjectPtr& object) {
+    const long number = std::strtol(std::string(object->name()).c_str() + std::strlen("settings-"), nullptr, 10);
+    const long last = number >= events ? 0 : number + 1 + (events - 1 - number) / count * count;
+    return std::strtol(object->string_at("/data/revision").value_or("-1").c_str(), nullptr, 10) != last;
+  });
+}
+
 double quantile(const std::vector<std::int64_t>& sorted, double q) {
   return sorted.empty()
              ? 0
@@ -80,12 +93,15 @@ int main(int argc, char** argv) {
   sdk::Broker broker{.client_id = "informer-bench"};
   double seconds_open = 10;
   std::string trigger;
+  long events = 0;
   CLI::App app("Measures our informer");
   app.add_option("--kubeconfig", kubeconfig.path);
   app.add_option("--broker", broker.url);
   app.add_option("--cluster", broker.cluster);
   app.add_option("--window", seconds_open);
   app.add_option("--trigger", trigger);
+  app.add_option("--events", events,
+                 "how many changes the firehose makes: at the end, is every object in its last state?");
   CLI11_PARSE(app, argc, argv);
 
   auto cluster = broker.url.empty() ? sdk::Cluster::open(kubeconfig) : sdk::Cluster::open(broker);
@@ -125,14 +141,21 @@ int main(int argc, char** argv) {
     measured = duration<double>(steady_clock::now() - opened).count();
     std::sort(window.latencies.begin(), window.latencies.end());
   }
+  long differing = -1;  // Not asked.
+  if (lock.owns_lock()) lock.unlock();
+  for (int tries = 0; events > 0 && tries < 300; ++tries) {
+    differing = not_in_last_state(*informer, events);
+    if (differing == 0) break;
+    std::this_thread::sleep_for(milliseconds(100));
+  }
   std::printf(
       "{\"peer\":\"transport-informer\",\"mode\":\"%s\",\"objects\":%ld,\"syncSeconds\":%.3f,\"rssPeakBytes\":%ld,"
       "\"rssSettledBytes\":%ld,\"rssSettledBytesPerObject\":%ld,\"windowSeconds\":%.3f,\"updates\":%llu,"
       "\"updatesPerSecond\":%.0f,\"latencyP50Milliseconds\":%.3f,\"latencyP99Milliseconds\":%.3f,"
-      "\"latencyMaxMilliseconds\":%.3f}\n",
+      "\"latencyMaxMilliseconds\":%.3f,\"differing\":%ld}\n",
       broker.url.empty() ? "direct" : "broker", objects, sync, peak, settled, settled / std::max(objects, 1L), measured,
       static_cast<unsigned long long>(window.updates),
       measured > 0 ? static_cast<double>(window.updates) / measured : 0, quantile(window.latencies, 0.5),
-      quantile(window.latencies, 0.99), quantile(window.latencies, 1));
+      quantile(window.latencies, 0.99), quantile(window.latencies, 1), differing);
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "tinf/sdk/informer.h"
 
+#include "tinf/base/first_of.h"
 #include "tinf/object/selector.h"
 #include "tinf/sdk/inside/informer_state.h"
 
@@ -125,8 +126,12 @@ Result<void> Informer::wait_until(const ObjectPtr& answer, std::chrono::millisec
   return engine.run(state_->informer->wait_until(answer, engine.runtime().clock.now() + patience));
 }
 
-Result<std::vector<ObjectKey>> Informer::verify() {
-  auto verification = state_->core->engine().run(state_->informer->verify());
+Result<std::vector<ObjectKey>> Informer::verify(std::chrono::milliseconds patience) {
+  Engine& engine = state_->core->engine();
+  Clock& clock = engine.runtime().clock;
+  auto answered = engine.run(within(clock, clock.now() + patience, state_->informer->verify()));
+  if (!answered) return Error(Code::Timeout, "the source has not listed its set in time to compare it with the copy");
+  auto& verification = *answered;
   if (!verification) return verification.error();
   std::vector<ObjectKey> keys = std::move(verification->missing);
   keys.insert(keys.end(), verification->extra.begin(), verification->extra.end());

@@ -86,7 +86,8 @@ class Informer {
   Result<void> wait_until(const ObjectPtr& answer, std::chrono::milliseconds patience);
 
   // Keys that differ from the source's set, which is listed again for it; they are repaired at once. Empty: equal.
-  Result<std::vector<ObjectKey>> verify();
+  // Timeout: the source has not answered.
+  Result<std::vector<ObjectKey>> verify(std::chrono::milliseconds patience);
 
   // Reading. Objects are immutable and stay as they were read.
   ObjectPtr get(const ObjectKey& key) const;                                // Null if there is none.

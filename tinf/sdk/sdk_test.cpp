@@ -212,7 +212,7 @@ TEST_P(Face, OnesOwnWriteShowsAfterWaitingForIt) {
   ASSERT_TRUE(patched);
   ASSERT_TRUE(informer.wait_until(*patched, kPatience));
   EXPECT_EQ(informer.get({"default", "a"})->resource_version(), (*patched)->resource_version());
-  const auto checked = informer.verify();
+  const auto checked = informer.verify(kPatience);
   ASSERT_TRUE(checked) << checked.error().message;
   EXPECT_THAT(*checked, IsEmpty());
 }
