@@ -1,6 +1,6 @@
 # The commands of this project. Each installs what it needs (Debian 12 and 13, as root or with sudo) and then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit e2e sanitize lint format fuzz simulate kube bench clean
+.PHONY: help build demo test unit e2e chaos sanitize lint format fuzz simulate kube bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ unit: build  ## unit, contract, simulation and integration tests
 e2e: build kube  ## end to end on real parts
 	tools/install-packages test
 	python3 tests/e2e
+
+chaos: build kube  ## ten minutes of faults on real parts, two at a time
+	tools/install-packages test
+	TINF_CHAOS_SECONDS=600 python3 tests/e2e Chaos
 
 sanitize:  ## unit and integration tests with the address, undefined behaviour and thread sanitizers
 	tools/install-packages build test
