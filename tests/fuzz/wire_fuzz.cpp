@@ -17,10 +17,10 @@
 namespace tinf::wire {
 namespace {
 
-constexpr const char* kTypes[] = {"tinf.v1.watch",  "tinf.v1.renew",    "tinf.v1.unwatch", "tinf.v1.fetch",
-                                  "tinf.v1.hello",  "tinf.v1.frame",    "tinf.v1.page",    "tinf.v1.notice",
-                                  "tinf.v1.digest", "tinf.v1.presence", "tinf.v1.client",  "tinf.v1.ranges",
-                                  "tinf.v2.frame",  "tinf.v1.unknown",  "io.alien.page"};
+constexpr const char* kTypes[] = {
+    "tinf.v1.watch", "tinf.v1.renew",   "tinf.v1.unwatch", "tinf.v1.fetch",    "tinf.v1.hello",  "tinf.v1.frame",
+    "tinf.v1.page",  "tinf.v1.notice",  "tinf.v1.digest",  "tinf.v1.presence", "tinf.v1.client", "tinf.v1.ranges",
+    "tinf.v2.frame", "tinf.v1.unknown", "io.alien.page",   "tinf.v1.compare",  "tinf.v1.objects"};
 
 DecodeLimits limits() {
   DecodeLimits limits;

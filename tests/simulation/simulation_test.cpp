@@ -23,41 +23,51 @@ std::string tell(const Outcome& outcome) {
 TEST(Simulation, ThePromisesHoldInEveryHistory) {
   const std::uint64_t only = from_environment("TINF_SIMULATION_SEED", 0);
   const std::uint64_t first = only != 0 ? only : 1;
-  const std::uint64_t last = only != 0 ? only : from_environment("TINF_SIMULATION_HISTORIES", 1000);
-  std::size_t messages = 0, changes = 0, proofs = 0;
+  const std::uint64_t last = only != 0 ? only : from_environment("TINF_SIMULATION_HISTORIES", 2000);
+  Outcome all;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
-    const Outcome outcome = play(Story{seed, FollowerOptions::Mutation::None});
+    const Outcome outcome = play(Story{seed, wire::Rule::None});
     EXPECT_TRUE(outcome.violations.empty()) << "replay with TINF_SIMULATION_SEED=" << seed << tell(outcome);
-    messages += outcome.messages;
-    changes += outcome.changes;
-    proofs += outcome.proofs;
+    all.messages += outcome.messages;
+    all.changes += outcome.changes;
+    all.proofs += outcome.proofs;
+    all.snapshots += outcome.snapshots;
+    all.resumes += outcome.resumes;
+    all.repairs += outcome.repairs;
     if (::testing::Test::HasFailure()) break;
   }
-  std::printf("%llu histories: %zu messages, %zu changes, %zu proofs held against the truth\n",
-              static_cast<unsigned long long>(last - first + 1), messages, changes, proofs);
+  std::printf(
+      "%llu histories: %zu messages, %zu changes, %zu proofs held against the truth; %zu snapshots, %zu resumes, %zu "
+      "repairs\n",
+      static_cast<unsigned long long>(last - first + 1), all.messages, all.changes, all.proofs, all.snapshots,
+      all.resumes, all.repairs);
 }
 
 TEST(Simulation, ASeedReplaysExactly) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    const Story story{seed, FollowerOptions::Mutation::None};
+    const Story story{seed, wire::Rule::None};
     EXPECT_EQ(play(story).digest, play(story).digest) << seed;
   }
 }
 
-class BrokenRule : public ::testing::TestWithParam<FollowerOptions::Mutation> {};
+class BrokenRule : public ::testing::TestWithParam<wire::Rule> {};
 
 TEST_P(BrokenRule, IsNoticed) {
-  const std::uint64_t histories = 1000;
+  const std::uint64_t histories = 2000;
   for (std::uint64_t seed = 1; seed <= histories; ++seed) {
     if (!play(Story{seed, GetParam()}).violations.empty()) return;
   }
   FAIL() << "no history out of " << histories << " noticed that the rule was broken";
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulation, BrokenRule,
-                         ::testing::Values(FollowerOptions::Mutation::IgnoreGaps,
-                                           FollowerOptions::Mutation::IgnoreEpoch,
-                                           FollowerOptions::Mutation::ProveUnconsumed));
+std::vector<wire::Rule> every_rule() {
+  std::vector<wire::Rule> rules;
+  for (int rule = 1; rule <= static_cast<int>(wire::Rule::BehindIsSaid); ++rule)
+    rules.push_back(static_cast<wire::Rule>(rule));
+  return rules;
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulation, BrokenRule, ::testing::ValuesIn(every_rule()));
 
 }  // namespace
 }  // namespace tinf::simulation

@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <set>
 
 namespace tinf::simulation {
@@ -10,7 +11,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kTrouble = 2min;
-constexpr Duration kQuiet = 6min;              // Longer than every retry, lease and digest interval together.
+constexpr Duration kQuiet = 6min;  // Longer than every retry, lease and digest interval together.
+constexpr Duration kLongestWay = 30s;
 constexpr std::size_t kMaximumMessage = 2048;  // Small, so that parts and pages are everyday matters.
 
 ObjectPtr make_object(const std::string& name, std::uint64_t uid, std::uint64_t version, std::size_t padding) {
@@ -27,7 +29,9 @@ Fingerprint fingerprint_of(const std::map<ObjectKey, ObjectPtr>& objects) {
 
 class World {
  public:
-  explicit World(const Story& story) : story_(story), random_(story.seed), network_(story.seed * 7919 + 1) {}
+  explicit World(const Story& story) : random_(story.seed), network_(story.seed * 7919 + 1) {
+    wire::broken_rule = story.broken;
+  }
 
   Outcome play() {
     conditions_ = Conditions{random_.fraction() * 0.3, random_.fraction() * 0.2, random_.fraction() * 0.1};
@@ -43,6 +47,7 @@ class World {
     run_until(clock_.now() + kTrouble);
 
     conditions_ = Conditions();
+    outage_until_ = clock_.now();
     if (!provider_up_) provider_connects(true);
     for (std::size_t i = 0; i < consumers_.size(); ++i) {
       if (!consumers_[i].up) follower_connects(i, true);
@@ -50,6 +55,7 @@ class World {
     quiet_since_ = clock_.now();
     run_until(clock_.now() + kQuiet);
     judge();
+    for (const Consumer& consumer : consumers_) count(consumer);
     outcome_.digest = XXH3_64bits(trace_.data(), trace_.size());
     return std::move(outcome_);
   }
@@ -70,9 +76,13 @@ class World {
     bool up = false;
     std::uint64_t life = 0;
     std::map<ObjectKey, ObjectPtr> store;
-    std::map<ObjectKey, std::uint64_t> newest;  // Versions seen in this life, per key.
+    wire::Position stored_at;                // Where the store stands.
+    std::map<ObjectKey, std::size_t> shown;  // Which of a key's states the store has been seen in, as in history_.
     std::optional<TimePoint> last_proof;
     bool slow = false;
+    bool durable = false;      // The store survives its informer.
+    bool altered = false;      // Somebody has changed the store behind our back, and nobody has looked since.
+    bool was_altered = false;  // Ever.
   };
 
   void at(Duration delay, std::function<void()> act) {
@@ -83,7 +93,44 @@ class World {
     if (outcome_.violations.size() < 5) outcome_.violations.push_back(std::move(what));
   }
 
+  void count(const Consumer& consumer) {
+    const Follower::Counts& counts = consumer.follower->counts();
+    outcome_.snapshots += counts.snapshots;
+    outcome_.resumes += counts.resumes;
+    outcome_.repairs += counts.repairs;
+    // Repaired it would be; but where both sides keep to the rules there is nothing to repair.
+    if (counts.mismatches > 0 && !consumer.was_altered) violation("a copy was not what its own position stands for");
+  }
+
   // --- the truth -----------------------------------------------------------------------------------------------------
+
+  // What the API server holds under `key` from now on; null: nothing.
+  void hold(const ObjectKey& key, ObjectPtr object) {
+    was_true_until_[fingerprint_of(truth_)] = clock_.now();
+    history_[key].push_back(object ? EntryHash::of(*object) : EntryHash());
+    if (object) {
+      truth_[key] = std::move(object);
+    } else {
+      truth_.erase(key);
+    }
+    if (random_.chance(0.05)) backup_ = Backup{truth_, version_};
+  }
+
+  // etcd is set back to a backup: versions go back, and are given to other states later.
+  void restore() {
+    const Backup backup = backup_;
+    std::set<ObjectKey> keys;
+    for (const auto& [key, object] : truth_) keys.insert(key);
+    for (const auto& [key, object] : backup.truth) keys.insert(key);
+    for (const ObjectKey& key : keys) {
+      const auto then = backup.truth.find(key);
+      const auto now = truth_.find(key);
+      const ObjectPtr old = then == backup.truth.end() ? nullptr : then->second;
+      if (now == truth_.end() ? old != nullptr : now->second != old) hold(key, old);
+    }
+    version_ = backup.version;
+    lose_watch(0s);
+  }
 
   void change() {
     ++outcome_.changes;
@@ -93,18 +140,19 @@ class World {
     const std::uint64_t version = ++version_;
     if (held != truth_.end() && random_.chance(0.3)) {
       const ObjectPtr gone = held->second;
-      truth_.erase(held);
+      hold(key, nullptr);
       tell(WatchEvent::deleted(ObjectKey(key), std::string(gone->uid()), std::to_string(version)));
       if (random_.chance(0.5)) return;
       const auto again = make_object(name, ++uid_, ++version_, random_.below(300));
-      truth_[key] = again;
+      hold(key, again);
       return tell(WatchEvent::added(again));
     }
     const std::uint64_t uid = held != truth_.end() ? std::stoull(std::string(held->second->uid().substr(1))) : ++uid_;
     const std::size_t padding = random_.chance(0.02) ? 9000 : random_.below(300);
     const auto made = make_object(name, uid, version, padding);
-    truth_[key] = made;
-    tell(held != truth_.end() ? WatchEvent::modified(made) : WatchEvent::added(made));
+    const bool known = held != truth_.end();
+    hold(key, made);
+    tell(known ? WatchEvent::modified(made) : WatchEvent::added(made));
   }
 
   void tell(WatchEvent event) {
@@ -136,7 +184,7 @@ class World {
     provider_ = std::make_unique<ProviderCore>(options, random_);
     provider_sender_ = std::make_unique<wire::Sender>("c1", options.instance);
     provider_decoder_ = std::make_unique<wire::Decoder>();
-    watching_ = false;
+    watching_ = listing_ = false;
     provider_->offer({ResourceInfo{scope_.resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
                      "", "");
     provider_connects(true);
@@ -164,9 +212,11 @@ class World {
     if (!wanted) watching_ = false;
     if (wanted && !watching_ && !listing_) {
       listing_ = true;
-      at(random_.between(10ms, 3s), [this, life = provider_life_] {
+      const Duration away = std::max<Duration>(outage_until_ - clock_.now(), 0s);
+      at(away + random_.between(10ms, 3s), [this, life = provider_life_] {
+        if (life != provider_life_) return;
         listing_ = false;
-        if (life == provider_life_ && provider_ && !provider_->streams().empty()) relist();
+        if (provider_ && !provider_->streams().empty() && outage_until_ <= clock_.now()) relist();
         pump_provider();
       });
     }
@@ -186,7 +236,16 @@ class World {
     for (const auto& [key, object] : truth_) all.objects.push_back(object);
     provider_->replace(clock_.now(), scope_.id(), std::move(all));
     watching_ = true;
+    provider_->report(clock_.now(), scope_.id(), Result<void>());
     remember_state();
+  }
+
+  // The API server ends the watch, and is away for a while: what changes meanwhile is found by a list.
+  void lose_watch(Duration away) {
+    watching_ = false;
+    outage_until_ = std::max(outage_until_, clock_.now() + away);
+    if (provider_) provider_->report(clock_.now(), scope_.id(), Error(Code::Unavailable, "away"));
+    pump_provider();
   }
 
   // --- the followers -------------------------------------------------------------------------------------------------
@@ -198,18 +257,51 @@ class World {
     options.client = "f" + std::to_string(i);
     options.window = static_cast<std::uint32_t>(1 + random_.below(4));
     options.lease = 30s;
-    options.mutation = story_.mutation;
     if (random_.chance(0.3)) options.delivered_events = 8;
     if (random_.chance(0.3)) options.early_frames = 2;
+    if (consumer.follower) count(consumer);
     consumer.follower = std::make_unique<Follower>(scope_, options, clock_, random_);
     consumer.decoder = std::make_unique<wire::Decoder>();
     consumer.sender = std::make_unique<wire::Sender>(options.client, std::to_string(consumer.life));
-    consumer.store.clear();
-    consumer.newest.clear();
     consumer.last_proof.reset();
     consumer.slow = random_.chance(0.3);
+    if (consumer.life == 1) consumer.durable = random_.chance(0.5);
+    if (consumer.durable && random_.chance(0.8)) {
+      consumer.follower->repair_from(measured(consumer), random_.chance(0.5) ? consumer.stored_at : wire::Position());
+      consumer.altered = false;
+    } else {
+      consumer.store.clear();
+      consumer.shown.clear();
+    }
     follower_connects(i, true);
     renew(i, consumer.life);
+  }
+
+  Inventory measured(const Consumer& consumer) const {
+    Inventory inventory;
+    for (const auto& [key, object] : consumer.store) inventory.put(key, EntryHash::of(*object));
+    return inventory;
+  }
+
+  // Somebody else writes into the store; later its bytes are measured, as a session does again and again.
+  void alter_store(std::size_t i) {
+    Consumer& consumer = consumers_[i];
+    if (consumer.store.empty()) return;
+    consumer.altered = consumer.was_altered = true;
+    auto victim = consumer.store.begin();
+    std::advance(victim, static_cast<std::ptrdiff_t>(random_.below(consumer.store.size())));
+    if (random_.chance(0.5)) {
+      victim->second = make_object(victim->first.name, ++uid_, 1, 5);
+    } else {
+      consumer.store.erase(victim);
+    }
+    at(random_.between(0s, 10s), [this, i, life = consumer.life] {
+      Consumer& looked_at = consumers_[i];
+      if (looked_at.life != life) return;
+      looked_at.altered = false;
+      looked_at.follower->repair_from(measured(looked_at));
+      pump_follower(i);
+    });
   }
 
   void follower_connects(std::size_t i, bool up) {
@@ -246,31 +338,39 @@ class World {
     Consumer& consumer = consumers_[i];
     while (auto delivery = consumer.follower->next_delivery()) {
       if (auto* set = std::get_if<Follower::FullSet>(&*delivery)) {
-        consumer.store.clear();
-        for (ObjectPtr& object : set->objects) put(consumer, std::move(object));
+        std::set<ObjectKey> gone;
+        for (const auto& [key, object] : consumer.store) gone.insert(key);
+        for (const ObjectPtr& object : set->objects) gone.erase(object->key());
+        for (const ObjectKey& key : gone) put(consumer, key, nullptr);
+        for (ObjectPtr& object : set->objects) put(consumer, object->key(), object);
+        consumer.stored_at = set->at;
       } else if (auto* changes = std::get_if<Follower::Changes>(&*delivery)) {
         for (WatchEvent& event : changes->events) {
-          if (event.type == EventType::Deleted) {
-            consumer.store.erase(event.key);
-          } else {
-            put(consumer, std::move(event.object));
-          }
+          put(consumer, event.key, event.type == EventType::Deleted ? nullptr : std::move(event.object));
         }
+        consumer.stored_at = changes->exact ? changes->at : wire::Position();
       }
     }
     consumer.follower->consumed();
     pump_follower(i);
   }
 
-  void put(Consumer& consumer, ObjectPtr object) {
-    const std::uint64_t version = std::stoull(std::string(object->resource_version()));
-    std::uint64_t& newest = consumer.newest[object->key()];
-    if (version < newest) {
-      violation("order: " + object->key().to_string() + " went back from " + std::to_string(newest) + " to " +
-                std::to_string(version));
+  // Stores a state, which must be the one that is stored already or one that the truth was in after that.
+  void put(Consumer& consumer, const ObjectKey& key, ObjectPtr object) {
+    const EntryHash state = object ? EntryHash::of(*object) : EntryHash();
+    const std::vector<EntryHash>& states = history_[key];
+    std::size_t& shown = consumer.shown[key];
+    const auto found = std::find(states.begin() + static_cast<std::ptrdiff_t>(shown), states.end(), state);
+    if (found == states.end()) {
+      violation("order: " + key.to_string() + " was given a state from before the one that it had");
+    } else {
+      shown = static_cast<std::size_t>(found - states.begin());
     }
-    newest = std::max(newest, version);
-    consumer.store[object->key()] = std::move(object);
+    if (object) {
+      consumer.store[key] = std::move(object);
+    } else {
+      consumer.store.erase(key);
+    }
   }
 
   // A claimed proof must be true: the store is what the provider's state of that number was.
@@ -280,10 +380,18 @@ class World {
     if (!proof || proof == consumer.last_proof) return;
     consumer.last_proof = proof;
     ++outcome_.proofs;
+    if (consumer.altered) return;
+    const Fingerprint held = fingerprint_of(consumer.store);
+    // It is dated by the moment at which the provider last saw the cluster; time on the way is not in it.
+    const auto until = was_true_until_.find(held);
+    const bool still_true = held == fingerprint_of(truth_);
+    if (!still_true && (until == was_true_until_.end() || until->second < *proof - kLongestWay)) {
+      violation("proof: follower " + std::to_string(i) + " claims to equal the cluster at a time at which it did not");
+    }
     const wire::Position position = consumer.follower->position();
     const auto& states = states_[position.epoch];
     const auto state = states.find(position.sequence);
-    if (state == states.end() || state->second != fingerprint_of(consumer.store)) {
+    if (state == states.end() || state->second != held) {
       violation("proof: follower " + std::to_string(i) + " claims to equal a state that it does not");
     }
   }
@@ -297,8 +405,10 @@ class World {
     const int copies = network_.chance(conditions_.repeat) ? 2 : 1;
     for (int copy = 0; copy < copies; ++copy) {
       const Duration delay =
-          network_.chance(conditions_.long_delay) ? network_.between(0s, 30s) : network_.between(1ms, 50ms);
-      at(delay, deliver);
+          network_.chance(conditions_.long_delay) ? network_.between(0s, kLongestWay) : network_.between(1ms, 50ms);
+      at(delay, [this, deliver, life = broker_life_] {
+        if (life == broker_life_) deliver();
+      });
     }
   }
 
@@ -317,6 +427,8 @@ class World {
       note("f" + std::to_string(i) + std::to_string(body.index()));
       if (auto* frame = std::get_if<wire::Frame>(&body)) consumer.follower->receive(*frame);
       if (auto* page = std::get_if<wire::Page>(&body)) consumer.follower->receive(std::move(*page));
+      if (auto* ranges = std::get_if<wire::Ranges>(&body)) consumer.follower->receive(*ranges);
+      if (auto* objects = std::get_if<wire::Objects>(&body)) consumer.follower->receive(*objects);
       if (auto* notice = std::get_if<wire::Notice>(&body)) consumer.follower->receive(*notice);
       if (auto* digest = std::get_if<wire::Digest>(&body)) {
         for (const auto& stream : digest->streams) {
@@ -355,7 +467,7 @@ class World {
     });
     const std::size_t mishaps = random_.below(8);
     for (std::size_t i = 0; i < mishaps; ++i) {
-      const std::uint64_t kind = random_.below(5);
+      const std::uint64_t kind = random_.below(9);
       const std::size_t who = random_.below(consumers_.size());
       at(random_.between(0s, kTrouble - 25s), [this, kind, who] { mishap(kind, who); });
     }
@@ -368,19 +480,37 @@ class World {
         if (provider_) crash_provider();
         return;
       case 1:
-        return start_follower(who);  // Killed and started again; its store was memory.
-      case 2:  // The API server's watch expired: changes are missed, then a new list shows what they came to.
-        watching_ = false;
-        return pump_provider();
+        return start_follower(who);  // Killed and started again; its store was memory, or a disk.
+      case 2:                        // The watch expired.
+        return lose_watch(0s);
       case 3:
-        provider_connects(false);
-        return at(random_.between(1s, 20s), [this] { provider_connects(true); });
+        return cut_off_provider();
       case 4:
-        follower_connects(who, false);
-        return at(random_.between(1s, 20s), [this, who, life = consumers_[who].life] {
-          if (consumers_[who].life == life) follower_connects(who, true);
-        });
+        return cut_off_follower(who);
+      case 5:
+        return lose_watch(random_.between(1s, 60s));
+      case 6:
+        return restore();
+      case 7:  // The broker dies with all that was on its way.
+        ++broker_life_;
+        cut_off_provider();
+        for (std::size_t i = 0; i < consumers_.size(); ++i) cut_off_follower(i);
+        return;
+      case 8:
+        return alter_store(who);
     }
+  }
+
+  void cut_off_provider() {
+    provider_connects(false);
+    at(random_.between(1s, 20s), [this] { provider_connects(true); });
+  }
+
+  void cut_off_follower(std::size_t who) {
+    follower_connects(who, false);
+    at(random_.between(1s, 20s), [this, who, life = consumers_[who].life] {
+      if (consumers_[who].life == life) follower_connects(who, true);
+    });
   }
 
   // Timers: whoever has a deadline is looked at when it comes.
@@ -433,7 +563,6 @@ class World {
 
   void note(const std::string& what) { trace_ += std::to_string(clock_.now().time_since_epoch().count()) + what + ";"; }
 
-  const Story story_;
   Random random_;
   Random network_;
   ManualClock clock_;
@@ -444,7 +573,16 @@ class World {
   std::uint64_t order_ = 0;
   TimePoint next_wake_{};
 
+  struct Backup {
+    std::map<ObjectKey, ObjectPtr> truth;
+    std::uint64_t version = 0;
+  };
   std::map<ObjectKey, ObjectPtr> truth_;
+  std::map<ObjectKey, std::vector<EntryHash>> history_;  // Every state of each key in its order; zero: deleted.
+  std::map<Fingerprint, TimePoint> was_true_until_;
+  Backup backup_;
+  TimePoint outage_until_{};
+  std::uint64_t broker_life_ = 0;
   std::uint64_t version_ = 0;
   std::uint64_t uid_ = 0;
 

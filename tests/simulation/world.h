@@ -13,6 +13,7 @@
 
 #include "tinf/follower/follower.h"
 #include "tinf/provider/provider_core.h"
+#include "tinf/wire/rules.h"
 
 namespace tinf::simulation {
 
@@ -37,7 +38,7 @@ struct Conditions {
 
 struct Story {
   std::uint64_t seed = 0;
-  FollowerOptions::Mutation mutation = FollowerOptions::Mutation::None;
+  wire::Rule broken = wire::Rule::None;
 };
 
 // What a history showed. `violations` is empty in a world where the promises hold.
@@ -47,6 +48,9 @@ struct Outcome {
   std::size_t messages = 0;
   std::size_t changes = 0;
   std::size_t proofs = 0;
+  std::size_t snapshots = 0;  // Copies that began with a whole set,
+  std::size_t resumes = 0;    // that caught up by frames,
+  std::size_t repairs = 0;    // and that were compared by ranges.
 };
 
 // Plays one history: two minutes of trouble, then quiet, then judgement.

@@ -8,7 +8,7 @@
 
 #include "tinf/base/result.h"
 #include "tinf/base/task.h"
-#include "tinf/object/fingerprint.h"
+#include "tinf/object/inventory.h"
 #include "tinf/object/watch_event.h"
 
 namespace tinf {
@@ -30,6 +30,10 @@ class StoreReader {
   // Of all objects, as kept up change by change. O(1).
   virtual Fingerprint fingerprint() const = 0;
 
+  // The first `limit` entries from `from` on, in key order, hashed anew from the bytes that are held: what bookkeeping
+  // remembers of them does not count.
+  virtual Result<std::vector<InventoryEntry>> measure(const ObjectKey& from, std::size_t limit) const = 0;
+
   // The version that the writer last stored.
   virtual ResourceVersion version() const = 0;
 };
@@ -44,8 +48,9 @@ class StoreWriter {
   // stays.
   virtual Task<Result<void>> replace(Snapshot all) = 0;
 
-  // Applies changes in their order. Idempotent: after a reconnect an event may come twice. Deleting what is not there,
-  // or what has another uid than the event's, changes nothing.
+  // Applies changes in their order. Idempotent: after a reconnect an event may come twice. What is stored afterwards
+  // are the event's bytes, also where those held were altered by somebody else. Deleting what is not there, or what has
+  // another uid than the event's, changes nothing.
   virtual Task<Result<void>> apply(EventBatch changes) = 0;
 };
 

@@ -124,6 +124,15 @@ TEST_P(StoreContract, AppliesChangesInTheirOrder) {
   EXPECT_EQ(reader().fingerprint(), counted(reader().list().value()));
 }
 
+TEST_P(StoreContract, MeasuresItsBytesInKeyOrderPartByPart) {
+  const auto a = object("a", 1), b = object("b", 2), c = object("c", 3);
+  ASSERT_TRUE(replace({c, a, b}, 3));
+  const auto entry = [](const ObjectPtr& one) { return InventoryEntry{one->key(), EntryHash::of(*one)}; };
+  EXPECT_THAT(reader().measure(ObjectKey(), 2).value(), ::testing::ElementsAre(entry(a), entry(b)));
+  EXPECT_THAT(reader().measure(b->key(), 10).value(), ::testing::ElementsAre(entry(b), entry(c)));
+  EXPECT_TRUE(reader().measure(ObjectKey{"default", "d"}, 10).value().empty());
+}
+
 TEST_P(StoreContract, TakesAnAddOfWhatItHasAndAModifyOfWhatItLacksAsTheState) {
   ASSERT_TRUE(replace({object("a", 1)}, 1));
   ASSERT_TRUE(apply({WatchEvent::added(object("a", 2)), WatchEvent::modified(object("b", 3))}, 3));

@@ -1,6 +1,7 @@
 #include "tinf/follower/broker_session.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "tinf/base/first_of.h"
 
@@ -20,8 +21,28 @@ constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that ta
 constexpr std::size_t kMaximumBody = 256 << 10;
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
-std::string version_of(const wire::Position& position) {
-  return position.epoch + "/" + std::to_string(position.sequence);
+// How often a part of a store is measured, and how long all parts of it take: less than a digest's interval.
+constexpr Duration kMeasureEvery = 200ms;
+constexpr Duration kMeasureRound = 20s;
+constexpr std::size_t kMeasureAtLeast = 64;
+// A store that differs again so soon after its repair is altered faster than it is repaired, or does not take repairs.
+constexpr Duration kRepairAgain = 2s;
+constexpr Duration kRepairedFor = 30s;
+
+// What a store is told to be at. A copy that is not exactly what its position stands for cannot go on from there alone.
+std::string version_of(const wire::Position& position, bool exact) {
+  return position.epoch + "/" + std::to_string(position.sequence) + (exact ? "" : "+");
+}
+
+// Nothing if the version is none of ours, or not exact.
+wire::Position position_of(const std::string& version) {
+  wire::Position position;
+  const std::size_t slash = version.find('/');
+  if (slash == std::string::npos) return position;
+  const char* const end = version.data() + version.size();
+  const auto parsed = std::from_chars(version.data() + slash + 1, end, position.sequence);
+  if (parsed.ec == std::errc() && parsed.ptr == end) position.epoch = version.substr(0, slash);
+  return position;
 }
 
 }  // namespace
@@ -36,6 +57,10 @@ struct BrokerSession::Channel {
   Signal changed;         // Deliveries have come.
   std::string delivered;  // The version that the consumer stands at.
   const StoreReader* store = nullptr;
+  TimePoint measured_at{};               // A part of the store.
+  ObjectKey measure_from;                // The next one begins here.
+  std::optional<TimePoint> repaired_at;  // By what was measured of the store.
+  bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
 };
 
@@ -43,6 +68,7 @@ struct BrokerSession::Channel {
 class BrokerSession::Stream final : public WatchStream {
  public:
   Stream(BrokerSession& session, std::shared_ptr<Channel> channel) : session_(session), channel_(std::move(channel)) {}
+  ~Stream() override { channel_->waited_for = false; }
 
   Task<Result<EventBatch>> next() override {
     // Whoever asks for more has stored what came before.
@@ -51,7 +77,9 @@ class BrokerSession::Stream final : public WatchStream {
     while (true) {
       const Follower::Delivery* const waiting = channel.follower.peek_delivery();
       if (waiting == nullptr) {
+        channel.waited_for = true;
         co_await channel.changed.wait();
+        channel.waited_for = false;
         continue;
       }
       if (std::holds_alternative<Follower::FullSet>(*waiting)) {
@@ -62,7 +90,7 @@ class BrokerSession::Stream final : public WatchStream {
       auto& changes = std::get<Follower::Changes>(*delivery);
       EventBatch batch;
       batch.events = std::move(changes.events);
-      batch.version = ResourceVersion(version_of(changes.at));
+      batch.version = ResourceVersion(version_of(changes.at, changes.exact));
       channel.delivered = batch.version.text();
       co_return batch;
     }
@@ -85,8 +113,8 @@ class BrokerSession::Source final : public ListerWatcher {
 
   Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
     auto channel = session_.channel(cluster_, scope);
-    scopes_.insert(scope.id());
     channel->store = store_;
+    scopes_.insert(scope.id());
     // A list that is given up must not be told of any further.
     struct Telling {
       Telling(Channel& c, ListOptions& asked) : channel(c) { channel.progress = std::move(asked.progress); }
@@ -99,7 +127,7 @@ class BrokerSession::Source final : public ListerWatcher {
     const bool waiting = channel->follower.peek_delivery() &&
                          std::holds_alternative<Follower::FullSet>(*channel->follower.peek_delivery());
     if (!waiting && !channel->delivered.empty()) {
-      channel->follower.start_over();
+      channel->follower.repair_from(Inventory());
       channel->delivered.clear();
     }
     session_.pump(*channel);
@@ -114,7 +142,7 @@ class BrokerSession::Source final : public ListerWatcher {
       if (set == nullptr) continue;  // Changes to a set that the caller has given up.
       Snapshot snapshot;
       snapshot.objects = std::move(set->objects);
-      snapshot.version = ResourceVersion(version_of(set->at));
+      snapshot.version = ResourceVersion(version_of(set->at, true));
       channel->delivered = snapshot.version.text();
       co_return snapshot;
     }
@@ -122,9 +150,11 @@ class BrokerSession::Source final : public ListerWatcher {
 
   Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
     auto channel = session_.channel(cluster_, scope);
+    channel->store = store_;
     scopes_.insert(scope.id());
     if (options.initial_events)
       co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
+    if (channel->delivered.empty()) session_.take_up(*channel, options.from);
     if (channel->delivered.empty() || channel->delivered != options.from.text()) {
       co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
     }
@@ -188,16 +218,51 @@ std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string
                   follower.counts()};
 }
 
-// The store itself against what was received: O(1), so it is done at every turn and before every proof. False: it was
-// altered, and is filled anew.
-bool BrokerSession::check_store(Channel& channel) {
-  if (channel.store == nullptr || channel.delivered.empty() || channel.follower.peek_delivery() != nullptr) return true;
-  if (channel.store->fingerprint() == channel.follower.fingerprint()) return true;
-  log_.warning("a store differs from what was received: it is filled anew",
-               {{"scope", channel.follower.scope().resource.group_resource()}});
-  channel.follower.start_over();
-  channel.delivered.clear();
+// A store that outlived us: what it holds is measured, and repaired where it differs from the provider's set.
+void BrokerSession::take_up(Channel& channel, const ResourceVersion& from) {
+  if (channel.store == nullptr || channel.store->size() == 0 || channel.store->version().text() != from.text()) return;
+  channel.delivered = from.text();
+  measure_all(channel, position_of(from.text()));
+}
+
+void BrokerSession::measure_all(Channel& channel, wire::Position at) {
+  auto measured = channel.store->measure(ObjectKey(), channel.store->size() + 1);
+  if (!measured) return log_.error(measured.error().message);
+  Inventory held;
+  for (const InventoryEntry& entry : *measured) held.put(entry.key, entry.hash);
+  // Where keys are out of order, or a repair was in vain, no range can be relied on: the whole set replaces what is
+  // held.
+  const TimePoint now = runtime_.clock.now();
+  const bool in_vain = channel.repaired_at && now - *channel.repaired_at < kRepairedFor;
+  if (in_vain || held.entries() != *measured) {
+    held = Inventory();
+    channel.delivered.clear();
+  }
+  channel.repaired_at = now;
+  channel.follower.repair_from(std::move(held), std::move(at));
   pump(channel);
+}
+
+// The store itself against what was received: its own bookkeeping at every turn and before every proof, which is O(1),
+// and the bytes of a part of it, so that all have their turn within a digest's interval. False: it was altered, and is
+// being repaired.
+bool BrokerSession::check_store(Channel& channel) {
+  Follower& follower = channel.follower;
+  if (channel.store == nullptr || channel.delivered.empty() || follower.peek_delivery() != nullptr) return true;
+  if (follower.position().epoch.empty()) return true;  // Not what it should be, and known not to be.
+  bool equal = channel.store->fingerprint() == follower.inventory().fingerprint();
+  if (equal && channel.measured_at + kMeasureEvery <= runtime_.clock.now()) {
+    channel.measured_at = runtime_.clock.now();
+    const std::size_t part = std::max(kMeasureAtLeast, channel.store->size() / (kMeasureRound / kMeasureEvery));
+    const auto measured = channel.store->measure(channel.measure_from, part);
+    equal = measured && *measured == follower.inventory().entries(KeyRange{channel.measure_from, {}}, part);
+    channel.measure_from = measured && measured->size() == part ? measured->back().key : ObjectKey();
+  }
+  if (equal) return true;
+  if (channel.repaired_at && runtime_.clock.now() - *channel.repaired_at < kRepairAgain) return false;
+  log_.warning("a store differs from what was received: it is repaired",
+               {{"cluster", channel.cluster}, {"resource", follower.scope().resource.group_resource()}});
+  measure_all(channel, wire::Position());
   return false;
 }
 
@@ -394,7 +459,7 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
     for (const wire::Digest::Stream& stream : digest->streams) {
       const auto found = channel_of(stream.scope);
       if (found == channels_.end()) continue;
-      if (found->second->follower.all_consumed()) check_store(*found->second);
+      if (found->second->waited_for) check_store(*found->second);
       found->second->follower.receive(stream, std::chrono::seconds(digest->interval_seconds));
       pump(*found->second);
     }
@@ -409,6 +474,10 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
       const auto progress = found->second->follower.progress();
       if (found->second->progress) found->second->progress(progress.objects, progress.total);
     }
+  } else if (auto* ranges = std::get_if<wire::Ranges>(&body)) {
+    if ((found = channel_of(ranges->scope)) != channels_.end()) found->second->follower.receive(*ranges);
+  } else if (auto* objects = std::get_if<wire::Objects>(&body)) {
+    if ((found = channel_of(objects->scope)) != channels_.end()) found->second->follower.receive(*objects);
   } else if (auto* notice = std::get_if<wire::Notice>(&body)) {
     if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
   }
@@ -473,6 +542,7 @@ Task<void> BrokerSession::tick_loop() {
     look_for_record();
     const TimePoint now = runtime_.clock.now();
     for (auto& [name, channel] : channels_) {
+      if (channel->waited_for && check_store(*channel)) channel->follower.consumed();
       if (channel->follower.next_deadline() > now) continue;
       channel->follower.tick();
       pump(*channel);

@@ -61,9 +61,11 @@ class BrokerSession {
 
   // A source of one scope of `cluster`; opening it asks nothing yet, destroying it tells the provider.
   // A list waits until the provider answers, however long that takes; a refusal is its error. A watch must begin at the
-  // version that the last list or watch ended with; from any other it is Expired.
-  // `store`, if given, is where the copy ends up, as it came (no transform): every proof then compares that, too, and
-  // what somebody altered behind our back is fetched anew. It must outlive the source.
+  // version that the last list or watch ended with, or, where there was none, at that of a `store` which is not empty;
+  // from any other it is Expired.
+  // `store`, if given, is where the copy ends up, as it came (no transform): every proof then compares that, too, its
+  // bytes are hashed again and again, and what somebody altered behind our back is repaired. It must outlive the
+  // source.
   std::unique_ptr<ListerWatcher> open(const std::string& cluster, const StoreReader* store = nullptr);
 
   // What a source of open() knows of its copy; null for others.
@@ -102,6 +104,8 @@ class BrokerSession {
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(Channel& channel);
   bool reachable(const std::string& cluster) const;
+  void take_up(Channel& channel, const ResourceVersion& from);
+  void measure_all(Channel& channel, wire::Position at);
   bool check_store(Channel& channel);
 
   std::shared_ptr<Channel> channel(const std::string& cluster, const Scope& scope);

@@ -1,8 +1,8 @@
 #include "tinf/follower/follower.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
+
+#include "tinf/wire/rules.h"
 
 namespace tinf {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 constexpr Duration kRefusedRetry = std::chrono::seconds(30);
 constexpr Duration kNotReadyRetry = std::chrono::seconds(10);
 constexpr std::uint32_t kMaximumPages = 1 << 20;
-constexpr int kFruitlessFetches = 4;
+constexpr int kFruitlessQuestions = 4;
 constexpr int kSilentDigests = 3;  // Intervals without a word about our stream, after which we ask.
 
 }  // namespace
@@ -23,12 +23,6 @@ Follower::Follower(Scope scope, FollowerOptions options, Clock& clock, Random& r
       random_(random),
       backoff_(clock_, random_, options_.retry),
       request_(random_.next() >> 1) {}  // Not from 0: answers to an earlier process under our name must not fit.
-
-Follower::KeyHash Follower::hash_of(std::string_view namespace_name, std::string_view name) {
-  const XXH128_hash_t outer = XXH3_128bits(namespace_name.data(), namespace_name.size());
-  const XXH128_hash_t inner = XXH3_128bits_withSeed(name.data(), name.size(), outer.low64);
-  return KeyHash{inner.high64 ^ outer.high64, inner.low64};
-}
 
 void Follower::set_deadline(Duration from_now) {
   deadline_ = clock_.now() + from_now;
@@ -47,13 +41,12 @@ void Follower::path_down() {
   deadline_ = TimePoint::max();
 }
 
-void Follower::start_over() {
-  position_ = wire::Position();
-  exact_ = false;
-  inventory_.clear();
-  fingerprint_ = Fingerprint();
-  early_.clear();
-  early_events_ = 0;
+void Follower::repair_from(Inventory held, wire::Position at) {
+  position_ = std::move(at);
+  complete_from_ = 0;
+  inventory_ = std::move(held);
+  ask_whole_ = false;
+  keep_early_of("");
   deliveries_.clear();
   delivered_events_ = 0;
   claim_.reset();
@@ -64,6 +57,8 @@ void Follower::start_over() {
 
 void Follower::drop_incoming() {
   incoming_.reset();
+  repair_.reset();
+  fruitless_ = 0;
 }
 
 // Sends a watch with what we have, now or, if one is under way, when its answer is overdue.
@@ -76,6 +71,8 @@ void Follower::ask(bool at_once) {
   watch.client = options_.client;
   watch.scope = scope_;
   watch.have = position_;
+  if (!inventory_.empty() && !ask_whole_) watch.inventory = inventory_.fingerprint();
+  asked_inventory_ = watch.inventory;
   watch.lease_seconds = static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.lease).count());
   watch.window = options_.window;
   watch.request = ++request_;
@@ -97,7 +94,14 @@ void Follower::tick() {
       deadline_ = TimePoint::max();
       return;
     case State::Receiving:
-      return fetch_missing();
+    case State::Repairing:
+      if (++fruitless_ > kFruitlessQuestions) {
+        drop_incoming();
+        return ask(true);
+      }
+      if (incoming_) return fetch_missing();
+      repair_->ask_again();
+      return proceed();
     case State::Asking:
     case State::Following:  // Silence: neither frames nor digests.
       return ask(true);
@@ -128,17 +132,19 @@ void Follower::consumed() {
 
 void Follower::receive(const wire::Frame& frame) {
   if (state_ == State::Idle) return;
-  const bool mutated = options_.mutation == FollowerOptions::Mutation::IgnoreEpoch;
+  if (repair_) {
+    // The copy must not change while it is compared.
+    if (frame.epoch == repair_->at().epoch) keep_early(frame);
+    return;
+  }
   if (incoming_ && frame.epoch == incoming_->at.epoch) {
     // May continue the snapshot that is coming in: kept until that is here.
-    if (early_.size() < options_.early_frames && early_events_ + frame.events.size() <= options_.early_events &&
-        early_.emplace(frame.after, frame).second) {
-      early_events_ += frame.events.size();
-    }
+    keep_early(frame);
     if (frame.epoch != position_.epoch) return;
   }
-  if (position_.epoch.empty()) return;  // Nothing to bring forward yet; pages will come.
-  if (frame.epoch != position_.epoch && !mutated) {
+  if (state_ == State::Asking && frame.epoch != position_.epoch) keep_early(frame);  // It may continue the answer.
+  if (position_.epoch.empty()) return;                                               // Nothing to bring forward yet.
+  if (frame.epoch != position_.epoch && !wire::broken(wire::Rule::FramesOfOtherEpochsAreAlien)) {
     // Of a later life of the stream, or a straggler of an earlier one: which, the provider knows.
     if (state_ == State::Following) ask(clock_.now() - asked_at_ > options_.retry.initial);
     return;
@@ -149,55 +155,79 @@ void Follower::receive(const wire::Frame& frame) {
   }
   if (frame.through <= position_.sequence) return;  // Old news.
   ++counts_.gaps;
-  if (!incoming_ && early_.size() < options_.early_frames &&
-      early_events_ + frame.events.size() <= options_.early_events && early_.emplace(frame.after, frame).second) {
-    early_events_ += frame.events.size();
-  }
+  if (!incoming_) keep_early(frame);
   if (state_ == State::Following) ask(true);
+}
+
+// The frames that continue the copy first are worth most: where there is no room, the last of them goes.
+void Follower::keep_early(const wire::Frame& frame) {
+  const auto drop = [this](std::map<std::uint64_t, wire::Frame>::iterator kept) {
+    early_events_ -= kept->second.events.size();
+    early_.erase(kept);
+  };
+  const auto same = early_.find(frame.after);
+  if (same != early_.end()) {
+    if (same->second.epoch == frame.epoch) return;
+    drop(same);
+  }
+  const auto full = [&] {
+    return early_.size() >= options_.early_frames || early_events_ + frame.events.size() > options_.early_events;
+  };
+  while (full() && !early_.empty() && early_.rbegin()->first > frame.after) drop(std::prev(early_.end()));
+  if (full()) return;
+  early_events_ += frame.events.size();
+  early_.emplace(frame.after, frame);
+}
+
+// Frames kept for another life of the stream lead nowhere from here.
+void Follower::keep_early_of(const std::string& epoch) {
+  std::erase_if(early_, [&](const auto& kept) { return kept.second.epoch != epoch; });
+  early_events_ = 0;
+  for (const auto& [after, frame] : early_) early_events_ += frame.events.size();
 }
 
 // Applies a frame that continues the copy; false if it does not.
 bool Follower::take(const wire::Frame& frame) {
-  const bool gap = frame.after > position_.sequence && options_.mutation != FollowerOptions::Mutation::IgnoreGaps;
+  const bool gap = frame.after > position_.sequence && !wire::broken(wire::Rule::GapsAreClosed);
   if (gap || frame.through <= position_.sequence) return false;
-  if (delivered_events_ + frame.events.size() > options_.delivered_events && delivered_events_ > 0) {
+  const bool full = delivered_events_ + frame.events.size() > options_.delivered_events && delivered_events_ > 0;
+  if (full && !wire::broken(wire::Rule::WhatIsDroppedIsAGap)) {
     ++counts_.dropped;  // The store is behind: as if it were lost. The gap shows, and is asked for at the price of the
                         // difference.
     return false;
   }
   Changes changes;
   for (std::size_t i = 0; i < frame.events.size(); ++i) {
-    if (frame.sequences[i] <= position_.sequence) continue;  // The copy has this state, or a newer one.
+    // The copy has this state, or a newer one.
+    if (frame.sequences[i] <= position_.sequence) continue;
     const WatchEvent& event = frame.events[i];
-    const KeyHash key = hash_of(event.key.namespace_name, event.key.name);
-    const auto held = inventory_.find(key);
     if (event.type == EventType::Deleted) {
-      if (held == inventory_.end()) continue;  // Came and went between two frames.
-      fingerprint_.remove(held->second);
-      inventory_.erase(held);
+      if (!inventory_.remove(event.key)) continue;  // Came and went between two frames.
       // Whatever incarnation the copy holds is gone: the one in the message may be a later one that never came here.
       changes.events.push_back(WatchEvent::deleted(event.key, "", event.resource_version));
       continue;
     }
-    const EntryHash entry = EntryHash::of(*event.object);
-    if (held != inventory_.end()) {
-      fingerprint_.remove(held->second);
-      held->second = entry;
-    } else {
-      inventory_.emplace(key, entry);
-    }
-    fingerprint_.add(entry);
+    const bool held = inventory_.put(event.key, EntryHash::of(*event.object)).has_value();
     WatchEvent change = event;
-    change.type = held != inventory_.end() ? EventType::Modified : EventType::Added;
+    change.type = held ? EventType::Modified : EventType::Added;
     changes.events.push_back(std::move(change));
   }
+  if (full) changes.events.clear();  // Only where that rule is broken.
   position_.sequence = frame.through;
-  exact_ = frame.exact;
+  complete_from_ = std::max(complete_from_, frame.head);
   changes.at = position_;
+  changes.exact = exact();
   delivered_events_ += changes.events.size();
   deliveries_.push_back(std::move(changes));
   all_consumed_ = false;
-  if (state_ == State::Asking && resumed_to_ > 0 && position_.sequence >= resumed_to_) follow();
+  if (state_ == State::Asking) {
+    if (resumed_to_ > 0 && position_.sequence >= resumed_to_) {
+      follow();
+    } else {  // What is still missing of the answer is late or lost: it is asked for soon.
+      backoff_.reset();
+      set_deadline(backoff_.next());
+    }
+  }
   if (state_ == State::Following) set_deadline(digest_interval_ * kSilentDigests);
   if (claim_) check(*claim_);
   return true;
@@ -216,12 +246,14 @@ void Follower::take_early() {
 
 void Follower::receive(wire::Page page) {
   if (state_ != State::Asking && state_ != State::Receiving) return;
-  if (incoming_ && (incoming_->id != page.snapshot || incoming_->at.epoch != page.at.epoch)) {
-    if (page.request != request_) return;
+  const bool answers = page.request == request_ || wire::broken(wire::Rule::AnswersFitTheirQuestion);
+  const bool alien = incoming_ && (incoming_->id != page.snapshot || incoming_->at.epoch != page.at.epoch);
+  if (alien && !wire::broken(wire::Rule::PagesBelongToOneSnapshot)) {
+    if (!answers) return;
     drop_incoming();
   }
   if (!incoming_) {
-    if (page.request != request_) return;  // It answers an earlier question, perhaps of an earlier life.
+    if (!answers) return;  // It answers an earlier question, perhaps of an earlier life.
     if (state_ == State::Receiving) state_ = State::Asking;
     incoming_.emplace();
     incoming_->id = page.snapshot;
@@ -230,13 +262,11 @@ void Follower::receive(wire::Page page) {
     incoming_->fingerprint = page.fingerprint;
     incoming_->current_at = clock_.now() - std::chrono::seconds(page.behind_seconds);
     incoming_->asked = options_.window;
-    // Frames kept for another life of the stream lead nowhere from here.
-    std::erase_if(early_, [&](const auto& kept) { return kept.second.epoch != page.at.epoch; });
-    early_events_ = 0;
-    for (const auto& [after, frame] : early_) early_events_ += frame.events.size();
+    keep_early_of(page.at.epoch);
     state_ = State::Receiving;
   }
-  if (page.at != incoming_->at || page.number >= kMaximumPages || (incoming_->last && page.number > *incoming_->last)) {
+  const bool contradicts = page.at != incoming_->at && !wire::broken(wire::Rule::PagesBelongToOneSnapshot);
+  if (contradicts || page.number >= kMaximumPages || (incoming_->last && page.number > *incoming_->last)) {
     drop_incoming();  // Contradicts itself.
     return ask(true);
   }
@@ -248,7 +278,7 @@ void Follower::receive(wire::Page page) {
   incoming_->objects += page.objects.size();
   slot = std::move(page.objects);
   backoff_.reset();
-  incoming_->fruitless = 0;
+  fruitless_ = 0;
   while (incoming_->contiguous < incoming_->pages.size() && incoming_->pages[incoming_->contiguous])
     ++incoming_->contiguous;
   if (incoming_->last && incoming_->contiguous == *incoming_->last + 1) return finish_snapshot();
@@ -256,7 +286,7 @@ void Follower::receive(wire::Page page) {
   // Keep the window full: ask for the next half of it while the other half is under way.
   const std::uint32_t wanted = incoming_->contiguous + options_.window;
   if (!incoming_->last && wanted >= incoming_->asked + std::max<std::uint32_t>(options_.window / 2, 1)) {
-    requests_.push_back(wire::Fetch{options_.client, id_, incoming_->id, {{incoming_->asked, wanted}}});
+    requests_.push_back(wire::Fetch{options_.client, id_, incoming_->id, {{incoming_->asked, wanted}}, {}});
     incoming_->asked = wanted;
   }
   set_deadline(backoff_.next());
@@ -264,11 +294,7 @@ void Follower::receive(wire::Page page) {
 
 // Pages that should be here and are not: lost on the way, or with the provider that had them.
 void Follower::fetch_missing() {
-  if (++incoming_->fruitless > kFruitlessFetches) {
-    drop_incoming();
-    return ask(true);
-  }
-  wire::Fetch fetch{options_.client, id_, incoming_->id, {}};
+  wire::Fetch fetch{options_.client, id_, incoming_->id, {}, {}};
   const std::uint32_t end = incoming_->last ? *incoming_->last + 1 : incoming_->asked;
   for (std::uint32_t page = incoming_->contiguous; page < end; ++page) {
     if (page < incoming_->pages.size() && incoming_->pages[page]) continue;
@@ -285,20 +311,17 @@ void Follower::fetch_missing() {
 void Follower::finish_snapshot() {
   Incoming done = std::move(*incoming_);
   drop_incoming();
-  Fingerprint found;
-  std::unordered_map<KeyHash, EntryHash, HashOfKey> inventory;
-  inventory.reserve(done.objects);
+  Inventory found;
   std::vector<ObjectPtr> objects;
   objects.reserve(done.objects);
   for (auto& page : done.pages) {
     for (ObjectPtr& object : *page) {
-      const EntryHash entry = EntryHash::of(*object);
-      if (inventory.emplace(hash_of(object->namespace_name(), object->name()), entry).second) found.add(entry);
+      found.put(object->namespace_name(), object->name(), EntryHash::of(*object));
       objects.push_back(std::move(object));
     }
     page.reset();
   }
-  if (found != done.fingerprint || objects.size() != done.total) {
+  if (found.fingerprint() != done.fingerprint || objects.size() != done.total) {
     ++counts_.mismatches;
     position_ = wire::Position();
     return ask(false);
@@ -306,38 +329,101 @@ void Follower::finish_snapshot() {
   if (position_.epoch == done.at.epoch && done.at.sequence < position_.sequence)
     return ask(true);  // Frames were faster.
   ++counts_.snapshots;
-  position_ = done.at;
-  exact_ = true;
-  inventory_ = std::move(inventory);
-  fingerprint_ = found;
+  ask_whole_ = false;
+  inventory_ = std::move(found);
   // What waits for the store is older than this set.
   deliveries_.clear();
   delivered_events_ = 0;
-  deliveries_.push_back(FullSet{std::move(objects), position_});
+  deliveries_.push_back(FullSet{std::move(objects), done.at});
+  stand_at(done.at, done.current_at);
+}
+
+// The copy has become the provider's set of that position, by other ways than frames. That counts as a proof.
+void Follower::stand_at(const wire::Position& position, TimePoint current_at) {
+  position_ = position;
+  complete_from_ = 0;
   all_consumed_ = false;
-  proof_ = Proof{position_, done.current_at};  // The set's own fingerprint is the provider's.
+  proof_ = Proof{position_, current_at};
   follow();
   take_early();
   if (claim_) check(*claim_);
 }
 
+void Follower::receive(const wire::Ranges& ranges) {
+  if (state_ == State::Asking && ranges.request == request_ && !inventory_.empty()) {
+    repair_.emplace(options_.client, ranges, inventory_);
+    repair_current_at_ = clock_.now() - std::chrono::seconds(ranges.behind_seconds);
+    keep_early_of(ranges.at.epoch);
+    state_ = State::Repairing;
+  } else if (!repair_ || ranges.snapshot != repair_->snapshot() || !repair_->receive(ranges)) {
+    return;
+  }
+  fruitless_ = 0;
+  backoff_.reset();
+  proceed();
+}
+
+void Follower::receive(const wire::Objects& objects) {
+  if (!repair_ || objects.snapshot != repair_->snapshot() || !repair_->receive(objects)) return;
+  fruitless_ = 0;
+  backoff_.reset();
+  proceed();
+}
+
+void Follower::proceed() {
+  if (repair_->complete()) return finish_repair();
+  if (repair_->hopeless()) {
+    drop_incoming();
+    ask_whole_ = true;
+    return ask(true);
+  }
+  while (auto question = repair_->next_request()) requests_.push_back(std::move(*question));
+  set_deadline(backoff_.next());
+}
+
+void Follower::finish_repair() {
+  Reconciliation done = std::move(*repair_);
+  drop_incoming();
+  auto repair = done.repair();
+  if (!repair) {
+    ++counts_.mismatches;
+    ask_whole_ = true;
+    return ask(true);
+  }
+  ++counts_.repairs;
+  inventory_ = std::move(repair->inventory);
+  delivered_events_ += repair->events.size();
+  deliveries_.push_back(Changes{std::move(repair->events), done.at(), true});
+  stand_at(done.at(), repair_current_at_);
+}
+
 void Follower::receive(const wire::Notice& notice) {
   if (state_ == State::Idle) return;
+  const bool answers =
+      state_ == State::Asking && (notice.request == request_ || wire::broken(wire::Rule::AnswersFitTheirQuestion));
   switch (notice.kind) {
     case wire::Notice::Kind::Resumed:
-      if (state_ != State::Asking || notice.request != request_ || notice.at.epoch != position_.epoch) return;
+      if (!answers || notice.at.epoch != position_.epoch) return;
       ++counts_.resumes;
       if (position_.sequence >= notice.at.sequence) return follow();
       resumed_to_ = notice.at.sequence;
       return;
+    case wire::Notice::Kind::Equal:
+      if (!answers || !asked_inventory_) return;
+      // Frames may have changed the copy since it was named.
+      if (*asked_inventory_ != inventory_.fingerprint()) return ask(true);
+      ++counts_.repairs;
+      keep_early_of(notice.at.epoch);
+      deliveries_.push_back(Changes{{}, notice.at, true});
+      return stand_at(notice.at, clock_.now() - std::chrono::seconds(notice.behind_seconds));
     case wire::Notice::Kind::NotReady:
-      if (state_ == State::Asking && notice.request == request_) set_deadline(kNotReadyRetry);
+      if (answers) set_deadline(kNotReadyRetry);
       return;
     case wire::Notice::Kind::Unknown:
       drop_incoming();
       return ask(clock_.now() - asked_at_ > options_.retry.initial / 4);
     case wire::Notice::Kind::Refused:
-      if (state_ != State::Asking || notice.request != request_) return;
+      if (!answers) return;
       if (deliveries_.empty() || !std::holds_alternative<Error>(deliveries_.back()))
         deliveries_.push_back(Error(notice.code, notice.message));
       set_deadline(kRefusedRetry);
@@ -367,10 +453,15 @@ void Follower::check(const wire::Digest::Stream& stream) {
   if (stream.at.epoch != position_.epoch || stream.at.sequence > position_.sequence) return;
   const bool same_position = stream.at.sequence == position_.sequence;
   const Fingerprint expected = stream.fingerprint;
-  const TimePoint current_at = claimed_at_ - std::chrono::seconds(stream.behind_seconds);
+  const auto behind = wire::broken(wire::Rule::ProofsAreDatedBack) ? 0 : stream.behind_seconds;
+  const TimePoint current_at = claimed_at_ - std::chrono::seconds(behind);
   claim_.reset();
-  if (!same_position || !exact_) return;  // Overtaken: the next one will fit.
-  if (expected == fingerprint_) {
+  if (wire::broken(wire::Rule::ProofsSpeakOfThePosition)) {
+    proof_ = Proof{position_, current_at};
+    return prove();
+  }
+  if (!same_position || !exact()) return;  // Overtaken: the next one will fit.
+  if (expected == inventory_.fingerprint()) {
     proof_ = Proof{position_, current_at};
     return prove();
   }
@@ -382,14 +473,15 @@ void Follower::check(const wire::Digest::Stream& stream) {
 
 // A proof is about the store: it counts once the store has all that it speaks of.
 void Follower::prove() {
-  if (!proof_ || (!all_consumed() && options_.mutation != FollowerOptions::Mutation::ProveUnconsumed)) return;
+  if (!proof_ || (!all_consumed() && !wire::broken(wire::Rule::ProofsNeedTheStore))) return;
   if (proof_->at == position_) proven_at_ = std::max(proven_at_.value_or(proof_->current_at), proof_->current_at);
   proof_.reset();
 }
 
 Follower::Progress Follower::progress() const {
   if (incoming_) return Progress{incoming_->objects, incoming_->total};
-  return Progress{fingerprint_.count, fingerprint_.count};
+  if (repair_) return Progress{repair_->total() - std::min(repair_->total(), repair_->missing()), repair_->total()};
+  return Progress{inventory_.size(), inventory_.size()};
 }
 
 }  // namespace tinf

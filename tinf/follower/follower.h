@@ -7,13 +7,13 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "tinf/base/backoff.h"
 #include "tinf/base/clock.h"
-#include "tinf/object/fingerprint.h"
+#include "tinf/follower/reconciliation.h"
+#include "tinf/object/inventory.h"
 #include "tinf/object/watch_event.h"
 #include "tinf/wire/messages.h"
 
@@ -29,10 +29,6 @@ struct FollowerOptions {
   std::size_t delivered_events = 65536;  // Waiting for the store.
   std::size_t early_frames = 256;        // Waiting for the ones before them.
   std::size_t early_events = 65536;
-
-  // For the simulation's self-test alone: leave out one rule of the protocol, to see that the histories notice.
-  enum class Mutation : std::uint8_t { None, IgnoreGaps, IgnoreEpoch, ProveUnconsumed };
-  Mutation mutation = Mutation::None;
 };
 
 // Not thread-safe.
@@ -47,6 +43,7 @@ class Follower {
     Idle,       // Not connected, or the provider is known to be away: nothing is asked.
     Asking,     // A watch is under way: to begin, or to close a gap. Frames that fit are taken all the same.
     Receiving,  // Pages of a snapshot come in.
+    Repairing,  // The copy is compared with a snapshot, and what differs comes in.
     Following,  // No gap is known.
   };
   State state() const { return state_; }
@@ -54,11 +51,14 @@ class Follower {
   // The path to the provider is there (again): whatever was said meanwhile may be lost.
   void path_up();
   void path_down();
-  // Forget everything and begin with a full set: the consumer lost its copy, or does not trust it.
-  void start_over();
+  // The consumer's store holds this, whatever was delivered: what differs from the provider's set is repaired. With a
+  // position, it is exactly as the consumer left it there in an earlier life. An empty one begins with the full set.
+  void repair_from(Inventory held, wire::Position at = wire::Position());
 
   void receive(const wire::Frame& frame);
   void receive(wire::Page page);
+  void receive(const wire::Ranges& ranges);
+  void receive(const wire::Objects& objects);
   void receive(const wire::Notice& notice);
   void receive(const wire::Digest::Stream& stream, Duration interval);
 
@@ -77,6 +77,7 @@ class Follower {
   struct Changes {
     std::vector<WatchEvent> events;
     wire::Position at;
+    bool exact = true;  // The copy is then what `at` stands for; else changes that were overtaken are still to come.
   };
   using Delivery = std::variant<FullSet, Changes, Error>;  // Error: the provider refuses; asked again later.
   const Delivery* peek_delivery() const { return deliveries_.empty() ? nullptr : &deliveries_.front(); }
@@ -86,7 +87,7 @@ class Follower {
   bool all_consumed() const { return all_consumed_ && deliveries_.empty(); }
 
   // Of what has been received; equals the store's once everything is consumed.
-  const Fingerprint& fingerprint() const { return fingerprint_; }
+  const Inventory& inventory() const { return inventory_; }
   const wire::Position& position() const { return position_; }
 
   // The last moment at which the copy in the store is known to have been equal to the provider's, and that one to have
@@ -100,20 +101,11 @@ class Follower {
   Progress progress() const;
 
   struct Counts {
-    std::uint64_t snapshots = 0, resumes = 0, gaps = 0, mismatches = 0, dropped = 0;
+    std::uint64_t snapshots = 0, resumes = 0, repairs = 0, gaps = 0, mismatches = 0, dropped = 0;
   };
   const Counts& counts() const { return counts_; }
 
  private:
-  struct KeyHash {
-    std::uint64_t high, low;
-    bool operator==(const KeyHash&) const = default;
-  };
-  struct HashOfKey {
-    std::size_t operator()(const KeyHash& key) const { return key.low; }
-  };
-  static KeyHash hash_of(std::string_view namespace_name, std::string_view name);
-
   // A snapshot on its way.
   struct Incoming {
     std::string id;
@@ -126,7 +118,6 @@ class Follower {
     std::uint32_t asked = 0;       // One past the last page asked for.
     std::optional<std::uint32_t> last;
     std::uint64_t objects = 0;
-    int fruitless = 0;  // Fetches since the last page.
 
     Incoming() {}  // Not defaulted: clang then takes it for a thing that cannot be made inside the class around it.
   };
@@ -134,10 +125,16 @@ class Follower {
   void ask(bool at_once);
   void follow();
   bool take(const wire::Frame& frame);
+  void keep_early(const wire::Frame& frame);
+  void keep_early_of(const std::string& epoch);
   void take_early();
   void drop_incoming();
   void finish_snapshot();
   void fetch_missing();
+  void proceed();
+  void finish_repair();
+  bool exact() const { return position_.sequence >= complete_from_; }
+  void stand_at(const wire::Position& position, TimePoint current_at);
   void set_deadline(Duration from_now);
   void check(const wire::Digest::Stream& stream);
   void prove();
@@ -157,13 +154,19 @@ class Follower {
 
   // The copy as received.
   wire::Position position_;
-  bool exact_ = false;  // The copy equals the provider's at position_, not only where later changes have not struck.
-  std::unordered_map<KeyHash, EntryHash, HashOfKey> inventory_;
-  Fingerprint fingerprint_;
+  // Frames leave out what later changes overtook: from here on the copy is what its position stands for, and until then
+  // only where none of those has struck.
+  std::uint64_t complete_from_ = 0;
+  Inventory inventory_;
 
   std::map<std::uint64_t, wire::Frame> early_;  // By `after`, all of position_'s epoch or of the incoming snapshot's.
   std::size_t early_events_ = 0;
   std::optional<Incoming> incoming_;
+  std::optional<Reconciliation> repair_;
+  TimePoint repair_current_at_{};               // As in Proof.
+  std::optional<Fingerprint> asked_inventory_;  // What the last watch named.
+  int fruitless_ = 0;             // Questions of the incoming snapshot or repair that brought nothing, in a row.
+  bool ask_whole_ = false;        // A repair did not lead to equality: the next answer is to be the whole set.
   std::uint64_t resumed_to_ = 0;  // Where the provider said that it would bring us.
 
   std::deque<wire::Body> requests_;

@@ -68,7 +68,7 @@ struct FollowerTest : ::testing::Test {
     frame.scope = follower->id();
     frame.epoch = std::move(epoch);
     frame.after = after;
-    frame.through = through;
+    frame.through = frame.head = through;
     frame.events = std::move(events);
     for (std::size_t i = 0; i < frame.events.size(); ++i)
       frame.sequences.push_back(through - frame.events.size() + 1 + i);
@@ -295,11 +295,30 @@ TEST_F(FollowerTest, AnInexactPositionProvesNothing) {
   const auto first = follower->proven_at();
   time.run_for(1s);
   auto partial = frame(10, 11, {testing::modified("b", 2)});
-  partial.exact = false;
+  partial.head = partial.through + 1;
   follower->receive(partial);
   digest(11, {object("a", 1), object("b", 2)});
   told();
   EXPECT_EQ(follower->proven_at(), first);
+}
+
+TEST_F(FollowerTest, AnOlderFrameDoesNotMakeAnInexactPositionExact) {
+  begin_with({object("a", 1)});
+  told();
+  const auto first = follower->proven_at();
+  time.run_for(1s);
+  auto partial = frame(10, 12, {testing::modified("b", 2)});
+  partial.head = 15;  // What changed at 11 has changed again at 15.
+  follower->receive(partial);
+  follower->receive(frame(12, 13, {testing::modified("c", 3)}));  // Made before that, and late.
+  digest(13, {object("a", 1), object("b", 2), object("c", 3)});
+  told();
+  EXPECT_EQ(follower->proven_at(), first);
+  EXPECT_EQ(follower->counts().mismatches, 0u);
+  follower->receive(frame(13, 15, {testing::modified("d", 4)}));
+  digest(15, {object("a", 1), object("b", 2), object("c", 3), object("d", 4)});
+  told();
+  EXPECT_EQ(follower->proven_at(), time.now());
 }
 
 TEST_F(FollowerTest, ADigestThatDoesNotFitFetchesTheWholeSetAnew) {
@@ -391,7 +410,7 @@ TEST_F(FollowerTest, AConsumerThatStallsBoundsWhatWaitsAndCatchesUpByAsking) {
 TEST_F(FollowerTest, StartingOverForgetsEverything) {
   begin_with({object("a", 1)});
   told();
-  follower->start_over();
+  follower->repair_from(Inventory());
   const auto watch = asked();
   ASSERT_TRUE(watch);
   EXPECT_EQ(watch->have, wire::Position());

@@ -15,15 +15,23 @@ EntryHash EntryHash::of(const Object& object) {
 }
 
 void Fingerprint::add(const EntryHash& entry) {
-  ++count;
-  low += entry.low;
-  high += entry.high + (low < entry.low ? 1 : 0);
+  add(Fingerprint{1, entry.high, entry.low});
 }
 
 void Fingerprint::remove(const EntryHash& entry) {
-  --count;
-  high -= entry.high + (low < entry.low ? 1 : 0);
-  low -= entry.low;
+  remove(Fingerprint{1, entry.high, entry.low});
+}
+
+void Fingerprint::add(const Fingerprint& set) {
+  count += set.count;
+  low += set.low;
+  high += set.high + (low < set.low ? 1 : 0);
+}
+
+void Fingerprint::remove(const Fingerprint& set) {
+  count -= set.count;
+  high -= set.high + (low < set.low ? 1 : 0);
+  low -= set.low;
 }
 
 std::string Fingerprint::to_string() const {

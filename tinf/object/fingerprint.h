@@ -29,6 +29,9 @@ struct Fingerprint {
 
   void add(const EntryHash& entry);
   void remove(const EntryHash& entry);
+  // The same for all objects of another set.
+  void add(const Fingerprint& set);
+  void remove(const Fingerprint& set);
 
   auto operator<=>(const Fingerprint&) const = default;
 

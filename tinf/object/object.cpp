@@ -49,6 +49,12 @@ std::string ObjectKey::to_string() const {
   return namespace_name.empty() ? name : namespace_name + "/" + name;
 }
 
+ObjectKey ObjectKey::from_string(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return ObjectKey{"", std::string(text)};
+  return ObjectKey{std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
+}
+
 std::size_t ObjectKeyHash::operator()(const ObjectKey& key) const {
   const auto seed = XXH3_64bits(key.namespace_name.data(), key.namespace_name.size());
   return XXH3_64bits_withSeed(key.name.data(), key.name.size(), seed);

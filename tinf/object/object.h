@@ -22,6 +22,7 @@ struct ObjectKey {
   auto operator<=>(const ObjectKey&) const = default;
 
   std::string to_string() const;  // "default/web", or "web" where there is no namespace.
+  static ObjectKey from_string(std::string_view text);
 };
 
 struct ObjectKeyHash {

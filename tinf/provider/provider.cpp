@@ -56,8 +56,8 @@ Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions optio
       frames_(runtime.metrics.counter("tinf_provider_frames_total", "Frames of changes sent.")),
       pages_(runtime.metrics.counter("tinf_provider_pages_total", "Pages of snapshots sent.")),
       snapshots_(runtime.metrics.counter("tinf_provider_snapshots_total", "Copies that had to begin with a full set.")),
-      resumes_(runtime.metrics.counter("tinf_provider_resumes_total",
-                                       "Copies that caught up at the price of the difference.")),
+      resumes_(runtime.metrics.counter("tinf_provider_resumes_total", "Copies that caught up by frames.")),
+      repairs_(runtime.metrics.counter("tinf_provider_repairs_total", "Copies that were compared by ranges.")),
       tasks_(runtime.executor) {}
 
 Provider::~Provider() = default;
@@ -282,6 +282,7 @@ void Provider::refresh_metrics() {
   pages_->add(counts.pages - exported_.pages);
   snapshots_->add(counts.snapshots - exported_.snapshots);
   resumes_->add(counts.resumes - exported_.resumes);
+  repairs_->add(counts.repairs - exported_.repairs);
   exported_ = counts;
 }
 

@@ -98,7 +98,7 @@ class Provider {
   std::map<std::string, Running> sources_;
   Refusals refusals_;
   std::shared_ptr<Gauge> scopes_, subscriptions_, objects_;
-  std::shared_ptr<Counter> frames_, pages_, snapshots_, resumes_;
+  std::shared_ptr<Counter> frames_, pages_, snapshots_, resumes_, repairs_;
   ProviderCore::Counts exported_;
   TaskGroup tasks_;
 };

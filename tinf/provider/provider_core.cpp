@@ -2,14 +2,19 @@
 
 #include <algorithm>
 
+#include "tinf/wire/rules.h"
+
 namespace tinf {
 namespace {
 
 constexpr Duration kLeaseCheck = std::chrono::seconds(1);
-constexpr std::size_t kDigestStreams = 256;     // About 30 KiB before compression.
+constexpr std::size_t kDigestStreams = 256;  // About 30 KiB before compression.
+constexpr std::size_t kRangeItems = 2048;    // Pieces and entries in one message: about 30 KiB after compression.
+constexpr std::size_t kKeysOfARange = 16;
 constexpr std::size_t kControlMessages = 8192;  // Beyond, requests are not answered: their senders ask again.
 
-std::string random_id(Random& random) {
+std::string new_epoch(Random& random) {
+  if (wire::broken(wire::Rule::EpochsAreNew)) return "0000000000000000";
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string id(16, '0');
   std::uint64_t bits = random.next();
@@ -40,7 +45,7 @@ void ProviderCore::connected(TimePoint now) {
   digest_due_ = full_digest_due_ = now;
   for (auto& [id, outbox] : outboxes_) {
     // Answers under way may be lost: informers ask again when they see what they lack.
-    for (auto& [client, subscription] : outbox.subscriptions) subscription.pages.clear();
+    for (auto& [client, subscription] : outbox.subscriptions) subscription.forget_answers();
   }
 }
 
@@ -71,15 +76,8 @@ void ProviderCore::receive(TimePoint now, const wire::Body& body) {
   if (const auto* renew = std::get_if<wire::Renew>(&body)) return on(now, *renew);
   if (const auto* unwatch = std::get_if<wire::Unwatch>(&body)) return on(now, *unwatch);
   if (const auto* fetch = std::get_if<wire::Fetch>(&body)) return on(now, *fetch);
+  if (const auto* compare = std::get_if<wire::Compare>(&body)) return on(now, *compare);
   if (std::holds_alternative<wire::Hello>(body)) presence_due_ = true;
-  if (const auto* ranges = std::get_if<wire::Ranges>(&body); ranges && wire::check_client_id(ranges->client)) {
-    notice(ranges->client, wire::Notice{wire::Notice::Kind::Refused,
-                                        ranges->scope,
-                                        {},
-                                        Code::Invalid,
-                                        "this provider does not reconcile by ranges: ask with a watch",
-                                        0});
-  }
 }
 
 void ProviderCore::notice(const std::string& client, wire::Notice notice) {
@@ -107,7 +105,7 @@ void ProviderCore::on(TimePoint now, const wire::Watch& watch) {
     }
     if (streams_.empty()) digest_due_ = full_digest_due_ = now + options_.digest_interval;
     stream =
-        streams_.emplace(id, std::make_unique<ScopeStream>(watch.scope, random_id(random_), options_.stream)).first;
+        streams_.emplace(id, std::make_unique<ScopeStream>(watch.scope, new_epoch(random_), options_.stream)).first;
     outboxes_.emplace(id, Outbox());
   }
   Outbox& outbox = outboxes_.at(id);
@@ -117,15 +115,16 @@ void ProviderCore::on(TimePoint now, const wire::Watch& watch) {
   subscription.lease_end = now + subscription.lease;
   subscription.request = watch.request;
   subscription.window = std::clamp<std::uint32_t>(watch.window, 1, options_.maximum_window);
-  serve(now, *stream->second, outbox, watch.client, watch.have);
+  serve(now, *stream->second, outbox, watch.client, watch.have, watch.inventory);
 }
 
 void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, const std::string& client,
-                         const wire::Position& have) {
+                         const wire::Position& have, const std::optional<Fingerprint>& inventory) {
   Subscription& subscription = outbox.subscriptions.at(client);
   subscription.resumes_after.reset();
-  subscription.pages.clear();
+  subscription.forget_answers();
   subscription.waits_for_first_set = !stream.ready();
+  subscription.inventory = inventory;
   if (!stream.ready()) {
     if (outbox.refusal) {
       ++counts_.refusals;
@@ -147,12 +146,20 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
     return notice(client, wire::Notice{wire::Notice::Kind::Resumed, stream.id(), stream.position(), Code::Internal, "",
                                        subscription.request});
   }
-  // A snapshot from which frames still lead on serves again: who asks twice has lost its beginning.
-  if (!subscription.snapshot || !stream.can_resume(subscription.snapshot->at)) {
-    ++counts_.snapshots;
-    subscription.snapshot = stream.snapshot();
-  }
+  // Always the present set: an older one could take a copy back. While nothing changes it is the same one.
+  subscription.snapshot = stream.snapshot();
   subscription.snapshot_end = now + options_.snapshot_kept;
+  if (inventory && *inventory == subscription.snapshot->inventory.fingerprint()) {
+    ++counts_.repairs;
+    return notice(client, wire::Notice{wire::Notice::Kind::Equal, stream.id(), subscription.snapshot->at,
+                                       Code::Internal, "", subscription.request, outbox.behind_seconds(now)});
+  }
+  if (inventory) {
+    ++counts_.repairs;
+    subscription.ranges.push_back(KeyRange());
+    return;
+  }
+  ++counts_.snapshots;
   const auto pages = static_cast<std::uint32_t>(subscription.snapshot->page_starts.size());
   for (std::uint32_t page = 0; page < std::min(pages, subscription.window); ++page) subscription.pages.insert(page);
 }
@@ -180,29 +187,46 @@ void ProviderCore::on(TimePoint, const wire::Unwatch& unwatch) {
   }
 }
 
-void ProviderCore::on(TimePoint now, const wire::Fetch& fetch) {
-  const auto outbox = outboxes_.find(fetch.scope);
-  if (outbox == outboxes_.end() || outbox->second.subscriptions.count(fetch.client) == 0) {
-    if (wire::check_client_id(fetch.client)) {
-      notice(fetch.client,
-             wire::Notice{wire::Notice::Kind::Unknown, fetch.scope.substr(0, 64), {}, Code::Expired, "", 0});
-    }
-    return;
-  }
-  Subscription& subscription = outbox->second.subscriptions.at(fetch.client);
-  if (!subscription.snapshot || subscription.snapshot->id != fetch.snapshot) {
-    return notice(
-        fetch.client,
-        wire::Notice{wire::Notice::Kind::Unknown, fetch.scope, {}, Code::Expired, "that snapshot is gone", 0});
-  }
+// The subscription that a question about a snapshot belongs to, its lease renewed; null, and said so, if there is none.
+ProviderCore::Subscription* ProviderCore::asking(TimePoint now, const std::string& client, const std::string& scope,
+                                                 const std::string& snapshot) {
+  if (!wire::check_client_id(client)) return nullptr;
+  const auto unknown = [&](std::string why) {
+    notice(client,
+           wire::Notice{wire::Notice::Kind::Unknown, scope.substr(0, 64), {}, Code::Expired, std::move(why), 0});
+    return nullptr;
+  };
+  const auto outbox = outboxes_.find(scope);
+  if (outbox == outboxes_.end() || outbox->second.subscriptions.count(client) == 0) return unknown("");
+  Subscription& subscription = outbox->second.subscriptions.at(client);
+  if (!subscription.snapshot || subscription.snapshot->id != snapshot) return unknown("that snapshot is gone");
   subscription.snapshot_end = now + options_.snapshot_kept;
   subscription.lease_end = now + subscription.lease;
-  const auto pages = static_cast<std::uint32_t>(subscription.snapshot->page_starts.size());
+  return &subscription;
+}
+
+void ProviderCore::on(TimePoint now, const wire::Fetch& fetch) {
+  Subscription* const subscription = asking(now, fetch.client, fetch.scope, fetch.snapshot);
+  if (subscription == nullptr) return;
+  const auto pages = static_cast<std::uint32_t>(subscription->snapshot->page_starts.size());
   for (const auto& [from, to] : fetch.pages) {
     for (std::uint32_t page = from; page < std::min(to, pages); ++page) {
-      if (subscription.pages.size() >= options_.maximum_window) break;
-      subscription.pages.insert(page);
+      if (subscription->pages.size() >= options_.maximum_window) break;
+      subscription->pages.insert(page);
     }
+  }
+  for (const ObjectKey& key : fetch.keys) {
+    if (subscription->keys.size() >= options_.maximum_ranges * kKeysOfARange) break;
+    subscription->keys.push_back(key);
+  }
+}
+
+void ProviderCore::on(TimePoint now, const wire::Compare& compare) {
+  Subscription* const subscription = asking(now, compare.client, compare.scope, compare.snapshot);
+  if (subscription == nullptr) return;
+  for (const KeyRange& range : compare.ranges) {
+    if (subscription->ranges.size() >= options_.maximum_ranges) break;
+    subscription->ranges.push_back(range);
   }
 }
 
@@ -215,7 +239,7 @@ void ProviderCore::replace(TimePoint now, const std::string& id, Snapshot all) {
   outbox.refusal.reset();
   digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
   for (auto& [client, subscription] : outbox.subscriptions) {
-    if (subscription.waits_for_first_set) serve(now, stream, outbox, client, wire::Position());
+    if (subscription.waits_for_first_set) serve(now, stream, outbox, client, wire::Position(), subscription.inventory);
   }
 }
 
@@ -226,8 +250,14 @@ void ProviderCore::apply(TimePoint now, const std::string& id, const EventBatch&
   digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
 }
 
+void ProviderCore::Subscription::forget_answers() {
+  pages.clear();
+  ranges.clear();
+  keys.clear();
+}
+
 std::uint32_t ProviderCore::Outbox::behind_seconds(TimePoint now) const {
-  if (!behind_since) return 0;
+  if (!behind_since || wire::broken(wire::Rule::BehindIsSaid)) return 0;
   return static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(now - *behind_since).count()) + 1;
 }
 
@@ -270,8 +300,7 @@ void ProviderCore::tick(TimePoint now) {
   for (auto& [id, outbox] : outboxes_) {
     for (auto it = outbox.subscriptions.begin(); it != outbox.subscriptions.end();) {
       Subscription& subscription = it->second;
-      if (subscription.snapshot && subscription.snapshot_end <= now && subscription.pages.empty())
-        subscription.snapshot = nullptr;
+      if (subscription.snapshot_end <= now && !subscription.owes()) subscription.snapshot = nullptr;
       it = subscription.lease_end <= now ? outbox.subscriptions.erase(it) : std::next(it);
     }
     if (outbox.subscriptions.empty()) unwanted.push_back(id);
@@ -352,16 +381,47 @@ std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& st
       }
       subscription.resumes_after.reset();
     }
-    if (!subscription.pages.empty() && subscription.snapshot) {
-      const std::uint32_t page = *subscription.pages.begin();
-      subscription.pages.erase(subscription.pages.begin());
+    if (auto part = next_part(stream, outbox, subscription, now)) {
       subscription.snapshot_end = now + options_.snapshot_kept;
-      ++counts_.pages;
       outbox.answered = client;
-      return Outgoing{options_.topics.reply(options_.cluster, client),
-                      subscription.snapshot->page(stream.id(), page, subscription.request, outbox.behind_seconds(now)),
-                      false};
+      return Outgoing{options_.topics.reply(options_.cluster, client), std::move(*part), false};
     }
+  }
+  return std::nullopt;
+}
+
+// The next part of a snapshot that somebody waits for.
+std::optional<wire::Encoded> ProviderCore::next_part(const ScopeStream& stream, const Outbox& outbox,
+                                                     Subscription& subscription, TimePoint now) {
+  if (!subscription.snapshot) return std::nullopt;
+  const PagedSnapshot& snapshot = *subscription.snapshot;
+  if (!subscription.ranges.empty()) {
+    wire::Ranges answer{stream.id(),
+                        snapshot.id,
+                        snapshot.at,
+                        snapshot.inventory.fingerprint(),
+                        subscription.request,
+                        outbox.behind_seconds(now),
+                        {}};
+    for (std::size_t items = 0; items < kRangeItems && !subscription.ranges.empty();) {
+      answer.ranges.push_back(snapshot.compare(subscription.ranges.front()));
+      items += 1 + answer.ranges.back().pieces.size() + answer.ranges.back().entries.size();
+      subscription.ranges.pop_front();
+    }
+    return wire::encode(answer);
+  }
+  if (!subscription.keys.empty()) {
+    wire::EventsWriter writer(options_.stream.frame_bytes);
+    for (; !writer.full() && !subscription.keys.empty(); subscription.keys.pop_front()) {
+      if (const ObjectPtr object = snapshot.object(subscription.keys.front())) writer.put(*object);
+    }
+    if (writer.count() > 0) return std::move(writer).finish_objects(stream.id(), snapshot.id);
+  }
+  if (!subscription.pages.empty()) {
+    const std::uint32_t page = *subscription.pages.begin();
+    subscription.pages.erase(subscription.pages.begin());
+    ++counts_.pages;
+    return snapshot.page(stream.id(), page, subscription.request, outbox.behind_seconds(now));
   }
   return std::nullopt;
 }

@@ -36,6 +36,7 @@ struct ProviderOptions {
   std::size_t maximum_scopes = 4096;
   std::size_t maximum_subscriptions = 65536;
   std::uint32_t maximum_window = 64;  // Pages.
+  std::size_t maximum_ranges = 256;   // To compare for one informer, and so many keys sixteenfold.
 };
 
 // A message with its place to go.
@@ -83,7 +84,7 @@ class ProviderCore {
 
   struct Counts {
     std::size_t scopes = 0, subscriptions = 0, objects = 0;
-    std::uint64_t snapshots = 0, resumes = 0, frames = 0, pages = 0, refusals = 0;
+    std::uint64_t snapshots = 0, resumes = 0, repairs = 0, frames = 0, pages = 0, refusals = 0;
   };
   Counts counts() const;
 
@@ -93,12 +94,18 @@ class ProviderCore {
     TimePoint lease_end{};
     Duration lease{};
     bool waits_for_first_set = false;
-    std::uint64_t request = 0;  // The last one, which answers echo.
+    std::optional<Fingerprint> inventory;  // Of the copy that is to be repaired once there is a set.
+    std::uint64_t request = 0;             // The last one, which answers echo.
     std::uint32_t window = 0;
     std::shared_ptr<const PagedSnapshot> snapshot;
     TimePoint snapshot_end{};
     std::set<std::uint32_t> pages;               // To send, lowest first.
+    std::deque<KeyRange> ranges;                 // To compare.
+    std::deque<ObjectKey> keys;                  // To send the objects of.
     std::optional<std::uint64_t> resumes_after;  // Frames to send on the reply topic, from here on.
+
+    bool owes() const { return !pages.empty() || !ranges.empty() || !keys.empty(); }
+    void forget_answers();
   };
 
   // What a stream has to send besides its truth.
@@ -119,11 +126,16 @@ class ProviderCore {
   void on(TimePoint now, const wire::Renew& renew);
   void on(TimePoint now, const wire::Unwatch& unwatch);
   void on(TimePoint now, const wire::Fetch& fetch);
-  void serve(TimePoint now, ScopeStream& stream, Outbox& outbox, const std::string& client, const wire::Position& have);
+  void on(TimePoint now, const wire::Compare& compare);
+  void serve(TimePoint now, ScopeStream& stream, Outbox& outbox, const std::string& client, const wire::Position& have,
+             const std::optional<Fingerprint>& inventory);
+  Subscription* asking(TimePoint now, const std::string& client, const std::string& scope, const std::string& snapshot);
   void notice(const std::string& client, wire::Notice notice);
   void close(const std::string& stream);
   std::optional<Outgoing> next_frame(ScopeStream& stream, Outbox& outbox);
   std::optional<Outgoing> next_answer(TimePoint now, ScopeStream& stream, Outbox& outbox);
+  std::optional<wire::Encoded> next_part(const ScopeStream& stream, const Outbox& outbox, Subscription& subscription,
+                                         TimePoint now);
   void collect_digests(TimePoint now);
   void add_digest(TimePoint now, const ScopeStream& stream, Outbox& outbox);
   std::optional<Outgoing> next_digest();

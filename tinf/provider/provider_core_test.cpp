@@ -121,7 +121,7 @@ TEST_F(ProviderCoreTest, AFetchIsHeldToTheLargestWindow) {
   core.receive(now, watch());
   give({object("a", 1), object("b", 2), object("c", 3), object("d", 4), object("e", 5)});
   const auto pages = said_of<wire::Page>();
-  core.receive(now, wire::Fetch{"hub", id, pages.at(0).snapshot, {{0, 1u << 31}}});
+  core.receive(now, wire::Fetch{"hub", id, pages.at(0).snapshot, {{0, 1u << 31}}, {}});
   EXPECT_EQ(said_of<wire::Page>().size(), 3u);
 }
 
@@ -324,13 +324,93 @@ TEST_F(ProviderCoreTest, ASnapshotThatIsGoneIsSaidToBeUnknown) {
   core.receive(now, watch());
   give({object("a", 1)});
   said();
-  core.receive(now, wire::Fetch{"hub", id, "another", {{0, 1}}});
+  core.receive(now, wire::Fetch{"hub", id, "another", {{0, 1}}, {}});
   EXPECT_EQ(said_of<wire::Notice>().at(0).kind, wire::Notice::Kind::Unknown);
 }
 
-TEST_F(ProviderCoreTest, RangesAreRefusedInThisVersion) {
-  core.receive(now, wire::Ranges{"hub", id, {}, {}});
-  EXPECT_EQ(said_of<wire::Notice>().at(0).kind, wire::Notice::Kind::Refused);
+TEST_F(ProviderCoreTest, ACopyOfAnotherLifeThatIsEqualIsToldSoAndNothingElse) {
+  core.receive(now, watch());
+  const ObjectPtr a = object("a", 1);
+  give({a});
+  said();
+  wire::Watch again = watch("hub", wire::Position{"another life", 70}, 2);
+  again.inventory = Fingerprint();
+  again.inventory->add(EntryHash::of(*a));
+  core.receive(now, again);
+  const auto all = said();
+  ASSERT_EQ(all.size(), 1u);
+  const auto& equal = std::get<wire::Notice>(all[0].body);
+  EXPECT_EQ(equal.kind, wire::Notice::Kind::Equal);
+  EXPECT_EQ(equal.at.sequence, 0u);
+  EXPECT_EQ(equal.request, 2u);
+}
+
+TEST_F(ProviderCoreTest, ACopyThatDiffersIsToldWhatTheSetHoldsAndSentWhatItFetches) {
+  core.receive(now, watch());
+  give({object("a", 1), object("b", 2)});
+  said();
+  wire::Watch again = watch("hub", wire::Position(), 2);
+  again.inventory = Fingerprint{1, 2, 3};
+  core.receive(now, again);
+  const auto ranges = said_of<wire::Ranges>();
+  ASSERT_EQ(ranges.size(), 1u);
+  EXPECT_EQ(ranges[0].request, 2u);
+  ASSERT_EQ(ranges[0].ranges.size(), 1u);
+  ASSERT_EQ(ranges[0].ranges[0].entries.size(), 2u);
+  EXPECT_EQ(ranges[0].ranges[0].entries[1].hash, EntryHash::of(*object("b", 2)).low);
+
+  const KeyRange to_b{{}, {"default", "b"}};
+  core.receive(now, wire::Compare{"hub", id, ranges[0].snapshot, {to_b}});
+  const auto part = said_of<wire::Ranges>();
+  ASSERT_EQ(part.size(), 1u);
+  EXPECT_EQ(part[0].ranges[0].range, to_b);
+  EXPECT_EQ(part[0].ranges[0].entries.size(), 1u);
+
+  // The snapshot stays as it was, whatever changes meanwhile.
+  change(testing::modified("b", 10));
+  core.receive(now, wire::Fetch{"hub", id, ranges[0].snapshot, {}, {{"default", "b"}, {"default", "none"}}});
+  const auto objects = said_of<wire::Objects>();
+  ASSERT_EQ(objects.size(), 1u);
+  ASSERT_EQ(objects[0].objects.size(), 1u);
+  EXPECT_EQ(objects[0].objects[0]->resource_version(), "2");
+}
+
+TEST_F(ProviderCoreTest, ACopyThatCameBeforeTheFirstSetIsComparedWithIt) {
+  wire::Watch early = watch();
+  early.inventory = Fingerprint{1, 2, 3};
+  core.receive(now, early);
+  EXPECT_EQ(said_of<wire::Notice>().at(0).kind, wire::Notice::Kind::NotReady);
+  give({object("a", 1)});
+  EXPECT_EQ(said_of<wire::Ranges>().size(), 1u);
+}
+
+TEST_F(ProviderCoreTest, ASetAskedForAgainIsThePresentOneSoThatNoCopyGoesBack) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  change(testing::modified("a", 10));
+  said();
+  core.receive(now, watch("hub", wire::Position(), 2));
+  EXPECT_EQ(said_of<wire::Page>().at(0).objects.at(0)->resource_version(), "10");
+}
+
+TEST_F(ProviderCoreTest, QuestionsAboutRangesAndKeysAreBounded) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  wire::Watch again = watch("hub", wire::Position(), 2);
+  again.inventory = Fingerprint{1, 2, 3};
+  core.receive(now, again);
+  const std::string snapshot = said_of<wire::Ranges>().at(0).snapshot;
+  core.receive(now, wire::Compare{"hub", id, snapshot, std::vector<KeyRange>(100000)});
+  core.receive(now, wire::Fetch{"hub", id, snapshot, {}, std::vector<ObjectKey>(100000, ObjectKey{"default", "a"})});
+  std::size_t ranges = 0, objects = 0;
+  for (const Said& one : said()) {
+    if (const auto* answer = std::get_if<wire::Ranges>(&one.body)) ranges += answer->ranges.size();
+    if (const auto* answer = std::get_if<wire::Objects>(&one.body)) objects += answer->objects.size();
+  }
+  EXPECT_EQ(ranges, small_options().maximum_ranges);
+  EXPECT_EQ(objects, small_options().maximum_ranges * 16);
 }
 
 }  // namespace

@@ -3,18 +3,9 @@
 #include <algorithm>
 #include <set>
 
-namespace tinf {
+#include "tinf/wire/rules.h"
 
-wire::Encoded PagedSnapshot::page(const std::string& scope, std::uint32_t number, std::uint64_t request,
-                                  std::uint32_t behind_seconds) const {
-  const std::size_t from = page_starts[number];
-  const bool last = number + 1 == page_starts.size();
-  const std::size_t to = last ? objects.size() : page_starts[number + 1];
-  wire::EventsWriter writer(0);
-  for (std::size_t i = from; i < to; ++i) writer.put(*objects[i]);
-  wire::Page head{scope, id, at, number, last, objects.size(), fingerprint, request, behind_seconds, {}};
-  return std::move(writer).finish_page(head);
-}
+namespace tinf {
 
 ScopeStream::ScopeStream(Scope scope, std::string epoch, ScopeStreamOptions options)
     : scope_(std::move(scope)), id_(scope_.id()), epoch_(std::move(epoch)), options_(options) {}
@@ -29,6 +20,7 @@ void ScopeStream::replace(Snapshot all) {
   }
   // A set that nobody has seen needs no history: it is what sequence 0 stands for.
   const bool first = !ready_;
+  if (wire::broken(wire::Rule::RelistsDelete)) gone.clear();
   for (const ObjectKey& key : gone) remove(key, resource_version_);
   for (ObjectPtr& object : all.objects) put(std::move(object));
   if (first) {
@@ -54,13 +46,8 @@ void ScopeStream::apply(const EventBatch& changes) {
 void ScopeStream::put(ObjectPtr object) {
   auto [at, inserted] = entries_.try_emplace(object->key());
   Entry& entry = at->second;
-  if (entry.object) {
-    if (entry.object->raw() == object->raw()) return;
-    fingerprint_.remove(EntryHash::of(*entry.object));
-  } else {
-    ++size_;
-  }
-  fingerprint_.add(EntryHash::of(*object));
+  if (entry.object && entry.object->raw() == object->raw()) return;
+  inventory_.put(at->first, EntryHash::of(*object));
   entry.object = std::move(object);
   number(at);
 }
@@ -69,8 +56,7 @@ void ScopeStream::remove(const ObjectKey& key, const std::string& resource_versi
   const auto at = entries_.find(key);
   if (at == entries_.end() || !at->second.object) return;
   Entry& entry = at->second;
-  fingerprint_.remove(EntryHash::of(*entry.object));
-  --size_;
+  inventory_.remove(key);
   entry.uid = entry.object->uid();
   entry.resource_version = resource_version;
   entry.object = nullptr;
@@ -85,7 +71,7 @@ void ScopeStream::number(Entries::iterator changed) {
 
 // Keeps the log in bounds: first without the stale entries, then, if deletes alone fill it, without the oldest.
 void ScopeStream::trim() {
-  const std::size_t limit = std::max(options_.log_entries, 2 * size_);
+  const std::size_t limit = std::max(options_.log_entries, 2 * size());
   if (log_.size() <= limit) return;
   std::deque<std::pair<std::uint64_t, Entries::iterator>> kept;
   for (const auto& logged : log_) {
@@ -109,7 +95,7 @@ std::deque<std::pair<std::uint64_t, ScopeStream::Entries::iterator>>::const_iter
 
 Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::frame_after(std::uint64_t from) const {
   if (from >= sequence_) return std::optional<FrameAfter>();
-  if (from < floor_)
+  if (from < floor_ && !wire::broken(wire::Rule::HistoryReachesBack))
     return Error(Code::Expired, "the history of scope " + id_ + " begins after " + std::to_string(floor_));
   wire::EventsWriter writer(options_.frame_bytes);
   wire::Frame head;
@@ -128,15 +114,15 @@ Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::frame_after(std::uin
       writer.remove(logged->first, entry.uid, entry.resource_version, sequence);
     }
   }
-  // At the end of the log nothing that was skipped is missing: its newer change is in this frame, or in one before.
-  head.exact = at == log_.end();
+  head.head = sequence_;  // What was skipped changed again by then.
   FrameAfter frame{wire::Encoded(), head.through};
   frame.encoded = std::move(writer).finish_frame(head);
   return std::optional<FrameAfter>(std::move(frame));
 }
 
 bool ScopeStream::can_resume(const wire::Position& position) const {
-  return ready_ && position.epoch == epoch_ && position.sequence >= floor_ && position.sequence <= sequence_;
+  const bool reaches_back = position.sequence >= floor_ || wire::broken(wire::Rule::HistoryReachesBack);
+  return ready_ && position.epoch == epoch_ && reaches_back && position.sequence <= sequence_;
 }
 
 std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
@@ -144,8 +130,8 @@ std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
   auto made = std::make_shared<PagedSnapshot>();
   made->id = epoch_ + "." + std::to_string(++snapshots_);
   made->at = position();
-  made->fingerprint = fingerprint_;
-  made->objects.reserve(size_);
+  made->inventory = inventory_;
+  made->objects.reserve(size());
   made->page_starts.push_back(0);
   std::size_t page_bytes = 0;
   for (const auto& [key, entry] : entries_) {

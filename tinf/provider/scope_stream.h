@@ -10,24 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "tinf/object/fingerprint.h"
+#include "tinf/object/inventory.h"
 #include "tinf/object/resource.h"
 #include "tinf/object/watch_event.h"
+#include "tinf/provider/snapshot.h"
 #include "tinf/wire/codec.h"
 
 namespace tinf {
-
-// A set of objects as of one sequence, cut into pages that never change.
-struct PagedSnapshot {
-  std::string id;
-  wire::Position at;
-  Fingerprint fingerprint;
-  std::vector<ObjectPtr> objects;
-  std::vector<std::size_t> page_starts;  // Index of each page's first object; one page at least.
-
-  wire::Encoded page(const std::string& scope, std::uint32_t number, std::uint64_t request,
-                     std::uint32_t behind_seconds = 0) const;
-};
 
 struct ScopeStreamOptions {
   std::size_t frame_bytes = 256 << 10;  // Objects' bytes in one frame or page, before compression: 30 to 60 KiB after
@@ -53,9 +42,9 @@ class ScopeStream {
 
   bool ready() const { return ready_; }
   wire::Position position() const { return {epoch_, sequence_}; }
-  const Fingerprint& fingerprint() const { return fingerprint_; }
+  Fingerprint fingerprint() const { return inventory_.fingerprint(); }
   const std::string& resource_version() const { return resource_version_; }
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return inventory_.size(); }
 
   // The next changes after sequence `from`, as many as a frame holds, or nothing if there are none.
   // Expired: the history does not reach back to `from`.
@@ -93,9 +82,8 @@ class ScopeStream {
   const ScopeStreamOptions options_;
 
   bool ready_ = false;
-  Entries entries_;       // Objects, and deletes that the log still names.
-  std::size_t size_ = 0;  // Objects alone.
-  Fingerprint fingerprint_;
+  Entries entries_;      // Objects, and deletes that the log still names.
+  Inventory inventory_;  // Of the objects.
   std::string resource_version_;
   std::uint64_t sequence_ = 0;
   // The last change of each key that changed since floor_, in order, among stale entries whose key has changed again

@@ -52,6 +52,7 @@ class EventsWriter {
   // `head` names everything but the events.
   Encoded finish_frame(const Frame& head) &&;
   Encoded finish_page(const Page& head) &&;
+  Encoded finish_objects(std::string_view scope, std::string_view snapshot) &&;
 
  private:
   void begin(std::uint64_t sequence);

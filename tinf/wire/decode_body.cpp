@@ -2,6 +2,7 @@
 #include <simdjson.h>
 
 #include <boost/json.hpp>
+#include <charconv>
 #include <limits>
 
 #include "tinf/wire/codec.h"
@@ -45,18 +46,18 @@ class Reader {
     return value != nullptr && value->is_bool() && value->get_bool();
   }
 
-  std::vector<std::string> texts(std::string_view name) {
+  std::vector<std::string> texts(std::string_view name, bool required = true) {
     std::vector<std::string> out;
-    for (const json::value& value : array(name)) {
+    for (const json::value& value : array(name, required)) {
       if (!value.is_string()) return fail(name, "a list of strings"), std::vector<std::string>();
       out.emplace_back(value.get_string());
     }
     return out;
   }
 
-  const json::array& array(std::string_view name) {
+  const json::array& array(std::string_view name, bool required = true) {
     static const json::array kNone;
-    const json::value* value = find(name, true);
+    const json::value* value = find(name, required);
     if (value == nullptr) return kNone;
     if (!value->is_array()) return fail(name, "a list"), kNone;
     return value->get_array();
@@ -132,8 +133,9 @@ Body read_watch(Reader& in) {
 }
 
 Body read_fetch(Reader& in) {
-  Fetch fetch{in.text("client"), in.text("scope"), in.text("snapshot"), {}};
-  for (const json::value& value : in.array("pages")) {
+  Fetch fetch{in.text("client"), in.text("scope"), in.text("snapshot"), {}, {}};
+  for (std::string& key : in.texts("keys", false)) fetch.keys.push_back(ObjectKey::from_string(key));
+  for (const json::value& value : in.array("pages", false)) {
     const json::array* pair = value.if_array();
     boost::system::error_code first, second;
     if (pair == nullptr || pair->size() != 2) return in.fail("pages", "a list of pairs"), fetch;
@@ -153,6 +155,9 @@ Body read_notice(Reader& in) {
   const std::string kind = in.text("notice");
   if (kind == "resumed") {
     notice.kind = Notice::Kind::Resumed;
+  } else if (kind == "equal") {
+    notice.kind = Notice::Kind::Equal;
+    notice.behind_seconds = in.number<std::uint32_t>("behind", false);
   } else if (kind == "notReady") {
     notice.kind = Notice::Kind::NotReady;
   } else if (kind == "unknown") {
@@ -209,25 +214,103 @@ Body read_presence(Reader& in) {
   return presence;
 }
 
+// A list of a fixed length, as a key with its hash; null if it is none.
+const json::array* tuple(const json::value& value, std::size_t size) {
+  const json::array* items = value.if_array();
+  return items != nullptr && items->size() == size && (*items)[0].is_string() ? items : nullptr;
+}
+
+std::optional<std::uint64_t> from_hex(const json::value& value) {
+  const json::string* text = value.if_string();
+  std::uint64_t number = 0;
+  if (text == nullptr || text->size() != 16) return std::nullopt;
+  const auto [end, error] = std::from_chars(text->begin(), text->end(), number, 16);
+  if (error != std::errc() || end != text->end()) return std::nullopt;
+  return number;
+}
+
+ObjectKey read_key(const json::value& text) {
+  return ObjectKey::from_string(text.get_string());
+}
+
+Body read_compare(Reader& in) {
+  Compare compare{in.text("client"), in.text("scope"), in.text("snapshot"), {}};
+  for (const json::value& value : in.array("ranges")) {
+    const json::array* pair = tuple(value, 2);
+    if (pair == nullptr || !(*pair)[1].is_string()) return in.fail("ranges", "a list of pairs of names"), compare;
+    compare.ranges.push_back(KeyRange{read_key((*pair)[0]), read_key((*pair)[1])});
+  }
+  return compare;
+}
+
+// Pieces cover their range without a gap, entries rise within it: whoever compares with them may rely on that.
+void read_pieces(Reader& in, Ranges::Range& range) {
+  ObjectKey from = range.range.from;
+  std::size_t left = in.array("pieces").size();
+  if (left == 0) return in.fail("pieces", "a list that is not empty");
+  for (const json::value& value : in.array("pieces")) {
+    const json::array* triple = tuple(value, 3);
+    const auto sum = triple == nullptr ? std::nullopt : from_hex((*triple)[2]);
+    boost::system::error_code error;
+    const auto count = sum ? (*triple)[1].to_number<std::uint64_t>(error) : 0;
+    if (!sum || error) return in.fail("pieces", "a list of ends, counts and sums");
+    range.pieces.push_back(Ranges::Piece{read_key((*triple)[0]), count, *sum});
+    const ObjectKey& to = range.pieces.back().to;
+    const bool ends = --left == 0 ? to == range.range.to : !to.name.empty() && to > from && range.range.contains(to);
+    if (!ends) return in.fail("pieces", "a list that covers its range in order");
+    from = to;
+  }
+}
+
+void read_entries(Reader& in, Ranges::Range& range) {
+  for (const json::value& value : in.array("entries")) {
+    const json::array* pair = tuple(value, 2);
+    const auto hash = pair == nullptr ? std::nullopt : from_hex((*pair)[1]);
+    if (!hash) return in.fail("entries", "a list of keys and hashes");
+    Ranges::Entry entry{read_key((*pair)[0]), *hash};
+    const bool rises = range.entries.empty() || range.entries.back().key < entry.key;
+    if (entry.key.name.empty() || !rises || !range.range.contains(entry.key))
+      return in.fail("entries", "a list that rises within its range");
+    range.entries.push_back(std::move(entry));
+  }
+}
+
 Body read_ranges(Reader& in) {
-  Ranges message{in.text("client"), in.text("scope"), in.position(), {}};
+  Ranges message;
+  message.scope = in.text("scope");
+  message.snapshot = in.text("snapshot");
+  message.at = in.position();
+  message.fingerprint = in.fingerprint("fingerprint");
+  message.request = in.number<std::uint64_t>("request", false);
+  message.behind_seconds = in.number<std::uint32_t>("behind", false);
   for (const json::value& value : in.array("ranges")) {
     if (!value.is_object()) return in.fail("ranges", "a list of objects"), message;
     Reader one(value.get_object());
-    message.ranges.push_back(Ranges::Range{one.text("from"), one.text("to"), one.fingerprint("fingerprint")});
+    Ranges::Range range;
+    range.range = KeyRange{ObjectKey::from_string(one.text("from")), ObjectKey::from_string(one.text("to"))};
+    if (one.has("pieces")) {
+      read_pieces(one, range);
+    } else {
+      read_entries(one, range);
+    }
     in.take_error(one);
+    if (!in.error().empty()) return message;
+    message.ranges.push_back(std::move(range));
   }
+  if (message.snapshot.empty() || message.at.epoch.empty()) in.fail("snapshot", "named with its position");
   return message;
 }
 
 using ReadBody = Body (*)(Reader&);
 
-// Every kind but the two that carry objects.
+// Every kind but those that carry objects.
 ReadBody reader_of(std::string_view kind) {
   if (kind == "watch") return read_watch;
   if (kind == "renew") return [](Reader& in) -> Body { return Renew{in.text("client"), in.texts("scopes")}; };
   if (kind == "unwatch") return [](Reader& in) -> Body { return Unwatch{in.text("client"), in.texts("scopes")}; };
   if (kind == "fetch") return read_fetch;
+  if (kind == "compare") return read_compare;
+  if (kind == "ranges") return read_ranges;
   if (kind == "hello") return [](Reader& in) -> Body { return Hello{in.text("client")}; };
   if (kind == "notice") return read_notice;
   if (kind == "digest") return read_digest;
@@ -238,15 +321,14 @@ ReadBody reader_of(std::string_view kind) {
                           in.number<std::int64_t>("started", false)};
     };
   }
-  if (kind == "ranges") return read_ranges;
   return nullptr;
 }
 
-// The members of a frame or page, of which only the objects are large: read in one pass, objects as raw bytes.
+// The members of what carries objects, of which only the objects are large: read in one pass, objects as raw bytes.
 struct Bulk {
   std::string scope, snapshot, epoch, fingerprint;
-  std::uint64_t sequence = 0, after = 0, through = 0, count = 0, total = 0, page = 0, request = 0, behind = 0;
-  bool last = false, exact = false;
+  std::uint64_t sequence = 0, after = 0, through = 0, head = 0, count = 0, total = 0, page = 0, request = 0, behind = 0;
+  bool last = false;
   std::vector<WatchEvent> events;
   std::vector<std::uint64_t> sequences;
 };
@@ -332,8 +414,8 @@ Result<Bulk> read_bulk(std::string_view text) {
       error = field.value().get_uint64().get(bulk.after);
     } else if (key == "through") {
       error = field.value().get_uint64().get(bulk.through);
-    } else if (key == "exact") {
-      error = field.value().get_bool().get(bulk.exact);
+    } else if (key == "head") {
+      error = field.value().get_uint64().get(bulk.head);
     } else if (key == "sequence") {
       error = field.value().get_uint64().get(bulk.sequence);
     } else if (key == "count") {
@@ -362,7 +444,7 @@ Result<Bulk> read_bulk(std::string_view text) {
     }
     if (error) return invalid(std::string("a broken body: ") + simdjson::error_message(error));
   }
-  if (bulk.scope.empty() || bulk.epoch.empty()) return invalid("a body without scope or epoch");
+  if (bulk.scope.empty()) return invalid("a body without its scope");
   if (bulk.events.size() != bulk.count) {
     return invalid("a body that announces " + std::to_string(bulk.count) + " events and holds " +
                    std::to_string(bulk.events.size()));
@@ -373,15 +455,28 @@ Result<Bulk> read_bulk(std::string_view text) {
 Result<Body> read_frame(std::string_view text) {
   auto bulk = read_bulk(text);
   if (!bulk) return bulk.error();
+  if (bulk->epoch.empty()) return invalid("a frame without its epoch");
   std::uint64_t previous = bulk->after;
   for (const std::uint64_t sequence : bulk->sequences) {
     if (sequence <= previous || sequence > bulk->through)
       return invalid("a frame whose sequences do not rise from after to through");
     previous = sequence;
   }
+  if (bulk->head == 0) bulk->head = bulk->through;
+  if (bulk->head < bulk->through) return invalid("a frame from beyond the head of its stream");
   if (bulk->through <= bulk->after) return invalid("a frame that brings nothing forward");
-  return Body(Frame{std::move(bulk->scope), std::move(bulk->epoch), bulk->after, bulk->through, bulk->exact,
+  return Body(Frame{std::move(bulk->scope), std::move(bulk->epoch), bulk->after, bulk->through, bulk->head,
                     std::move(bulk->events), std::move(bulk->sequences)});
+}
+
+Result<std::vector<ObjectPtr>> objects_of(Bulk& bulk) {
+  std::vector<ObjectPtr> objects;
+  objects.reserve(bulk.events.size());
+  for (WatchEvent& event : bulk.events) {
+    if (event.object == nullptr) return invalid("a delete where only objects may stand");
+    objects.push_back(std::move(event.object));
+  }
+  return objects;
 }
 
 Result<Body> read_page(std::string_view text) {
@@ -389,8 +484,8 @@ Result<Body> read_page(std::string_view text) {
   if (!bulk) return bulk.error();
   auto fingerprint = Fingerprint::from_string(bulk->fingerprint);
   if (!fingerprint) return fingerprint.error();
-  if (bulk->snapshot.empty() || bulk->page > std::numeric_limits<std::uint32_t>::max() / 2)
-    return invalid("a page without a snapshot or with a wild number");
+  if (bulk->snapshot.empty() || bulk->epoch.empty() || bulk->page > std::numeric_limits<std::uint32_t>::max() / 2)
+    return invalid("a page without a snapshot and its epoch, or with a wild number");
   Page page{
       std::move(bulk->scope),
       std::move(bulk->snapshot),
@@ -402,12 +497,19 @@ Result<Body> read_page(std::string_view text) {
       bulk->request,
       static_cast<std::uint32_t>(std::min<std::uint64_t>(bulk->behind, std::numeric_limits<std::uint32_t>::max())),
       {}};
-  page.objects.reserve(bulk->events.size());
-  for (WatchEvent& event : bulk->events) {
-    if (event.object == nullptr) return invalid("a page that holds a delete");
-    page.objects.push_back(std::move(event.object));
-  }
+  auto objects = objects_of(*bulk);
+  if (!objects) return objects.error();
+  page.objects = std::move(*objects);
   return Body(std::move(page));
+}
+
+Result<Body> read_objects(std::string_view text) {
+  auto bulk = read_bulk(text);
+  if (!bulk) return bulk.error();
+  if (bulk->snapshot.empty()) return invalid("objects of no snapshot");
+  auto objects = objects_of(*bulk);
+  if (!objects) return objects.error();
+  return Body(Objects{std::move(bulk->scope), std::move(bulk->snapshot), std::move(*objects)});
 }
 
 }  // namespace
@@ -415,6 +517,7 @@ Result<Body> read_page(std::string_view text) {
 Result<Body> decode_body(std::string_view kind, std::string_view text) {
   if (kind == "frame") return read_frame(text);
   if (kind == "page") return read_page(text);
+  if (kind == "objects") return read_objects(text);
   const ReadBody read = reader_of(kind);
   if (read == nullptr) return invalid("a message of the unknown kind \"" + std::string(kind.substr(0, 64)) + "\"");
   boost::system::error_code error;

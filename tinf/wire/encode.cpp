@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cinttypes>
+#include <cstdio>
 #include <memory>
 
 #include "tinf/wire/codec.h"
@@ -73,11 +75,55 @@ std::pair<std::string, json::object> to_json(const Unwatch& unwatch) {
 }
 
 std::pair<std::string, json::object> to_json(const Fetch& fetch) {
-  json::array pages;
+  json::object out{{"client", fetch.client}, {"scope", fetch.scope}, {"snapshot", fetch.snapshot}};
+  json::array pages, keys;
   for (const auto& [from, to] : fetch.pages) pages.push_back(json::array{from, to});
-  return {
-      "fetch",
-      {{"client", fetch.client}, {"scope", fetch.scope}, {"snapshot", fetch.snapshot}, {"pages", std::move(pages)}}};
+  for (const ObjectKey& key : fetch.keys) keys.push_back(json::string(key.to_string()));
+  if (!pages.empty()) out["pages"] = std::move(pages);
+  if (!keys.empty()) out["keys"] = std::move(keys);
+  return {"fetch", std::move(out)};
+}
+
+std::pair<std::string, json::object> to_json(const Compare& compare) {
+  json::array ranges;
+  for (const KeyRange& range : compare.ranges) {
+    ranges.push_back(json::array{range.from.to_string(), range.to.to_string()});
+  }
+  return {"compare",
+          {{"client", compare.client},
+           {"scope", compare.scope},
+           {"snapshot", compare.snapshot},
+           {"ranges", std::move(ranges)}}};
+}
+
+std::string hex(std::uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, number);
+  return text;
+}
+
+std::pair<std::string, json::object> to_json(const Ranges& message) {
+  json::array ranges;
+  for (const Ranges::Range& range : message.ranges) {
+    json::object one{{"from", range.range.from.to_string()}, {"to", range.range.to.to_string()}};
+    json::array items;
+    for (const Ranges::Piece& piece : range.pieces) {
+      items.push_back(json::array{piece.to.to_string(), piece.count, hex(piece.sum)});
+    }
+    for (const Ranges::Entry& entry : range.entries) {
+      items.push_back(json::array{entry.key.to_string(), hex(entry.hash)});
+    }
+    one[range.pieces.empty() ? "entries" : "pieces"] = std::move(items);
+    ranges.push_back(std::move(one));
+  }
+  json::object out{{"scope", message.scope},
+                   {"snapshot", message.snapshot},
+                   {"fingerprint", message.fingerprint.to_string()},
+                   {"request", message.request}};
+  put_position(out, message.at);
+  if (message.behind_seconds > 0) out["behind"] = message.behind_seconds;
+  out["ranges"] = std::move(ranges);
+  return {"ranges", std::move(out)};
 }
 
 std::pair<std::string, json::object> to_json(const Hello& hello) {
@@ -85,12 +131,13 @@ std::pair<std::string, json::object> to_json(const Hello& hello) {
 }
 
 std::pair<std::string, json::object> to_json(const Notice& notice) {
-  static constexpr const char* kKinds[] = {"resumed", "notReady", "unknown", "refused"};
+  static constexpr const char* kKinds[] = {"resumed", "equal", "notReady", "unknown", "refused"};
   json::object out{
       {"scope", notice.scope}, {"notice", kKinds[static_cast<int>(notice.kind)]}, {"request", notice.request}};
   put_position(out, notice.at);
   if (notice.kind == Notice::Kind::Refused) out["reason"] = to_string(notice.code);
   if (!notice.message.empty()) out["message"] = notice.message;
+  if (notice.behind_seconds > 0) out["behind"] = notice.behind_seconds;
   return {"notice", std::move(out)};
 }
 
@@ -139,18 +186,6 @@ std::pair<std::string, json::object> to_json(const ClientRecord& record) {
       {{"client", record.client}, {"instance", record.instance}, {"host", record.host}, {"started", record.started}}};
 }
 
-std::pair<std::string, json::object> to_json(const Ranges& message) {
-  json::object out{{"client", message.client}, {"scope", message.scope}};
-  put_position(out, message.at);
-  json::array ranges;
-  for (const Ranges::Range& range : message.ranges) {
-    ranges.push_back(
-        json::object{{"from", range.from}, {"to", range.to}, {"fingerprint", range.fingerprint.to_string()}});
-  }
-  out["ranges"] = std::move(ranges);
-  return {"ranges", std::move(out)};
-}
-
 std::string quote(std::string_view text) {
   return json::serialize(json::string(text));
 }
@@ -180,7 +215,8 @@ void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::strin
 Encoded EventsWriter::finish_frame(const Frame& head) && {
   std::string body = "{\"scope\":" + quote(head.scope) + ",\"epoch\":" + quote(head.epoch) +
                      ",\"after\":" + std::to_string(head.after) + ",\"through\":" + std::to_string(head.through) +
-                     (head.exact ? ",\"exact\":true" : "") + ",\"count\":" + std::to_string(count_) + ",\"events\":[";
+                     (head.head > head.through ? ",\"head\":" + std::to_string(head.head) : "") +
+                     ",\"count\":" + std::to_string(count_) + ",\"events\":[";
   body.reserve(body.size() + items_.size() + 2);
   body.append(items_).append("]}");
   return pack("frame", std::move(body));
@@ -198,6 +234,14 @@ Encoded EventsWriter::finish_page(const Page& head) && {
   body.reserve(body.size() + items_.size() + 2);
   body.append(items_).append("]}");
   return pack("page", std::move(body));
+}
+
+Encoded EventsWriter::finish_objects(std::string_view scope, std::string_view snapshot) && {
+  std::string body = "{\"scope\":" + quote(scope) + ",\"snapshot\":" + quote(snapshot) +
+                     ",\"count\":" + std::to_string(count_) + ",\"events\":[";
+  body.reserve(body.size() + items_.size() + 2);
+  body.append(items_).append("]}");
+  return pack("objects", std::move(body));
 }
 
 Encoded encode(const Body& body) {
@@ -219,6 +263,10 @@ Encoded encode(const Body& body) {
           EventsWriter writer(0);
           for (const ObjectPtr& object : message.objects) writer.put(*object);
           return std::move(writer).finish_page(message);
+        } else if constexpr (std::is_same_v<T, Objects>) {
+          EventsWriter writer(0);
+          for (const ObjectPtr& object : message.objects) writer.put(*object);
+          return std::move(writer).finish_objects(message.scope, message.snapshot);
         } else {
           auto [kind, tree] = to_json(message);
           return pack(std::move(kind), json::serialize(tree));

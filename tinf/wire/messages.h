@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tinf/object/fingerprint.h"
+#include "tinf/object/inventory.h"
 #include "tinf/object/resource.h"
 #include "tinf/object/watch_event.h"
 
@@ -29,7 +30,7 @@ struct Watch {
   std::string client;
   Scope scope;
   Position have;
-  std::optional<Fingerprint> inventory;  // Of the copy kept, where there is one.
+  std::optional<Fingerprint> inventory;  // Of the copy that is to be repaired by ranges; nothing: send the whole set.
   std::uint32_t lease_seconds = 0;
   std::uint32_t window = 0;  // Pages that may be under way at once.
   std::uint64_t request =
@@ -48,12 +49,21 @@ struct Unwatch {
   std::vector<std::string> scopes;
 };
 
-// Informer to provider: send these pages, for the first time or again.
+// Informer to provider: send these pages, or these objects, of a snapshot, for the first time or again.
 struct Fetch {
   std::string client;
   std::string scope;
   std::string snapshot;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> pages;  // First and one past the last.
+  std::vector<ObjectKey> keys;
+};
+
+// Informer to provider: what do these ranges of a snapshot hold? My copy differs there.
+struct Compare {
+  std::string client;
+  std::string scope;
+  std::string snapshot;
+  std::vector<KeyRange> ranges;
 };
 
 // Informer to all providers, or one: say your presence again.
@@ -63,14 +73,14 @@ struct Hello {
 
 // Provider to every informer of a scope (on its stream), or to one that resumes (on its reply topic): what changed.
 // Of a key that changed several times only the last change is there; where that one lies beyond `through`, the key is
-// missing and the frame is not exact.
+// missing; a later frame, which leads to `head` at the latest, has it.
 struct Frame {
   std::string scope;
   std::string epoch;
-  std::uint64_t after = 0;         // The frame continues a copy that stands here, or later.
-  std::uint64_t through = 0;       // And brings it here.
-  bool exact = true;               // The copy then equals the provider's at `through`; else a later frame makes it so.
-  std::vector<WatchEvent> events;  // A put is Modified here: what it is for the receiver, its store tells.
+  std::uint64_t after = 0;               // The frame continues a copy that stands here, or later.
+  std::uint64_t through = 0;             // And brings it here.
+  std::uint64_t head = 0;                // Where the stream stood when the frame was made: `through` or later.
+  std::vector<WatchEvent> events;        // A put is Modified here: what it is for the receiver, its store tells.
   std::vector<std::uint64_t> sequences;  // Of each event, rising, in (after, through].
 };
 
@@ -88,10 +98,45 @@ struct Page {
   std::vector<ObjectPtr> objects;
 };
 
+// Provider to one informer: what ranges of a snapshot hold. The first one answers a watch that names an inventory, each
+// other one a compare. Hashes and sums are the lower 64 bits of EntryHash and Fingerprint: enough to find what differs;
+// that nothing was overlooked is proven by the whole fingerprint.
+struct Ranges {
+  std::string scope;
+  std::string snapshot;
+  Position at;
+  Fingerprint fingerprint;           // Of the whole snapshot.
+  std::uint64_t request = 0;         // Of the watch.
+  std::uint32_t behind_seconds = 0;  // As in a digest.
+  struct Piece {
+    ObjectKey to;  // Begins where the one before it ends; the last one ends where the range does.
+    std::uint64_t count = 0;
+    std::uint64_t sum = 0;
+  };
+  struct Entry {
+    ObjectKey key;
+    std::uint64_t hash = 0;
+  };
+  struct Range {
+    KeyRange range;
+    std::vector<Piece> pieces;   // Either these,
+    std::vector<Entry> entries;  // or, without pieces, all that is there.
+  };
+  std::vector<Range> ranges;
+};
+
+// Provider to one informer: the objects that it fetched by key. Those that the snapshot does not have are left out.
+struct Objects {
+  std::string scope;
+  std::string snapshot;
+  std::vector<ObjectPtr> objects;
+};
+
 // Provider to one informer: instead of, or before, objects.
 struct Notice {
   enum class Kind : std::uint8_t {
     Resumed,   // Frames up to `at` follow on the reply topic; none if the copy stands there already.
+    Equal,     // The copy whose inventory was named is the provider's set at `at`: frames lead on from there.
     NotReady,  // The provider has no full set yet; pages follow when it has.
     Unknown,   // A lease ran out or the provider restarted: ask again.
     Refused,   // See code and message.
@@ -102,6 +147,7 @@ struct Notice {
   Code code = Code::Internal;
   std::string message;
   std::uint64_t request = 0;
+  std::uint32_t behind_seconds = 0;  // Of Equal, as in a digest.
 };
 
 // Provider to all: where each stream stands, and what a copy that stands there must look like.
@@ -139,21 +185,7 @@ struct ClientRecord {
   std::int64_t started = 0;
 };
 
-// Ranges of the inventory with their fingerprints, for repair at the price of the difference. In the grammar already;
-// this version sends none and answers one with Refused.
-struct Ranges {
-  std::string client;
-  std::string scope;
-  Position at;
-  struct Range {
-    std::string from;  // "namespace/name", inclusive; empty: from the start.
-    std::string to;    // Exclusive; empty: to the end.
-    Fingerprint fingerprint;
-  };
-  std::vector<Range> ranges;
-};
-
-using Body =
-    std::variant<Watch, Renew, Unwatch, Fetch, Hello, Frame, Page, Notice, Digest, Presence, ClientRecord, Ranges>;
+using Body = std::variant<Watch, Renew, Unwatch, Fetch, Compare, Hello, Frame, Page, Ranges, Objects, Notice, Digest,
+                          Presence, ClientRecord>;
 
 }  // namespace tinf::wire

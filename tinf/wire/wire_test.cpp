@@ -29,7 +29,7 @@ ObjectPtr noisy_object(const std::string& name, std::size_t size) {
 }
 
 Frame big_frame(std::size_t size) {
-  return Frame{"s", "e", 0, 1, true, {WatchEvent::modified(noisy_object("big", size))}, {1}};
+  return Frame{"s", "e", 0, 1, 1, {WatchEvent::modified(noisy_object("big", size))}, {1}};
 }
 
 Scope configmaps() {
@@ -75,14 +75,17 @@ TEST(Wire, RequestsComeBackEqual) {
   EXPECT_EQ(read.request, 5u);
   EXPECT_EQ(round_trip(Renew{"hub", {"a", "b"}}).scopes, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(round_trip(Unwatch{"hub", {"a"}}).client, "hub");
-  EXPECT_EQ(round_trip(Fetch{"hub", "s", "n", {{0, 4}, {7, 8}}}).pages[1],
-            (std::pair<std::uint32_t, std::uint32_t>{7, 8}));
+  const Fetch fetch = round_trip(Fetch{"hub", "s", "n", {{0, 4}, {7, 8}}, {{"default", "a"}, {"", "node"}}});
+  EXPECT_EQ(fetch.pages[1], (std::pair<std::uint32_t, std::uint32_t>{7, 8}));
+  EXPECT_EQ(fetch.keys, (std::vector<ObjectKey>{{"default", "a"}, {"", "node"}}));
+  const KeyRange range{{"default", "a"}, {}};
+  EXPECT_EQ(round_trip(Compare{"hub", "s", "n", {range}}).ranges, (std::vector<KeyRange>{range}));
   EXPECT_EQ(round_trip(Hello{"hub"}).client, "hub");
   EXPECT_EQ(round_trip(ClientRecord{"hub", "i", "h", 12}).started, 12);
 }
 
 TEST(Wire, AnswersComeBackEqual) {
-  Notice notice{Notice::Kind::Refused, "s", Position{}, Code::Forbidden, "no right to list secrets", 5};
+  Notice notice{Notice::Kind::Refused, "s", Position{}, Code::Forbidden, "no right to list secrets", 5, 0};
   const Notice read = round_trip(notice);
   EXPECT_EQ(read.code, Code::Forbidden);
   EXPECT_EQ(read.message, notice.message);
@@ -97,8 +100,53 @@ TEST(Wire, AnswersComeBackEqual) {
   const Presence seen = round_trip(presence);
   EXPECT_EQ(seen.state, Presence::State::Present);
   EXPECT_EQ(seen.resources[0].short_names, presence.resources[0].short_names);
-  Ranges ranges{"hub", "s", {"e", 1}, {{"", "default/m", {1, 2, 3}}}};
-  EXPECT_EQ(round_trip(ranges).ranges[0].to, "default/m");
+  const Notice equal = round_trip(Notice{Notice::Kind::Equal, "s", {"e", 7}, Code::Internal, "", 5, 61});
+  EXPECT_EQ(equal.kind, Notice::Kind::Equal);
+  EXPECT_EQ(equal.behind_seconds, 61u);
+}
+
+TEST(Wire, RangesComeBackEqual) {
+  const ObjectKey m{"default", "m"};
+  Ranges ranges{"s", "n", {"e", 1}, {3, 1, 2}, 5, 61, {}};
+  ranges.ranges.push_back(Ranges::Range{{{}, {}}, {{m, 2, 0xfedcba9876543210}, {{}, 1, 7}}, {}});
+  ranges.ranges.push_back(Ranges::Range{{{}, m}, {}, {{{"default", "a"}, 1}, {{"default", "b"}, 2}}});
+  ranges.ranges.push_back(Ranges::Range{{m, {}}, {}, {}});
+  const Ranges read = round_trip(ranges);
+  EXPECT_EQ(read.at, ranges.at);
+  EXPECT_EQ(read.fingerprint, ranges.fingerprint);
+  EXPECT_EQ(read.request, 5u);
+  EXPECT_EQ(read.behind_seconds, 61u);
+  ASSERT_EQ(read.ranges.size(), 3u);
+  EXPECT_EQ(read.ranges[0].pieces[0].to, m);
+  EXPECT_EQ(read.ranges[0].pieces[0].sum, 0xfedcba9876543210);
+  EXPECT_EQ(read.ranges[0].pieces[1].count, 1u);
+  EXPECT_EQ(read.ranges[1].entries[1].key, (ObjectKey{"default", "b"}));
+  EXPECT_EQ(read.ranges[1].entries[1].hash, 2u);
+  EXPECT_EQ(read.ranges[2].range, (KeyRange{m, {}}));
+  EXPECT_TRUE(read.ranges[2].pieces.empty() && read.ranges[2].entries.empty());
+}
+
+TEST(Wire, RangesThatDoNotCoverWhatTheySayAreRefused) {
+  const auto refused = [](std::string ranges) {
+    const auto body = decode_body("ranges", R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"fingerprint":)"
+                                            R"("3:00000000000000000000000000000000","ranges":[)" +
+                                                ranges + "]}");
+    return body ? "" : body.error().message;
+  };
+  const std::string sum = R"("0000000000000000")";
+  EXPECT_EQ(refused(R"({"from":"","to":"n/m","pieces":[["n/c",1,)" + sum + R"(],["n/m",1,)" + sum + "]]}"), "");
+  for (const std::string pieces :
+       {R"([])", R"([["n/c",1,"0"]])", R"([["n/c",1]])", R"([["n/c",-1,"0000000000000000"]])",
+        R"([["n/x",1,"0000000000000000"]])",
+        R"([["n/d",1,"0000000000000000"],["n/c",1,"0000000000000000"],["n/m",1,"0000000000000000"]])",
+        R"([["",1,"0000000000000000"],["n/m",1,"0000000000000000"]])"}) {
+    EXPECT_THAT(refused(R"({"from":"","to":"n/m","pieces":)" + pieces + "}"), HasSubstr("\"pieces\"")) << pieces;
+  }
+  for (const std::string entries :
+       {R"([["n/x","0000000000000000"]])", R"([["n/a",1]])", R"(["n/a"])", R"([["","0000000000000000"]])",
+        R"([["n/b","0000000000000000"],["n/a","0000000000000000"]])"}) {
+    EXPECT_THAT(refused(R"({"from":"","to":"n/m","entries":)" + entries + "}"), HasSubstr("\"entries\"")) << entries;
+  }
 }
 
 TEST(Wire, ObjectsKeepEveryByte) {
@@ -106,7 +154,7 @@ TEST(Wire, ObjectsKeepEveryByte) {
               "e",
               3,
               9,
-              false,
+              12,
               {WatchEvent::modified(object("a", 5000)), WatchEvent::deleted({"default", "b"}, "u", "8"),
                WatchEvent::modified(object("c"))},
               {4, 7, 9}};
@@ -114,7 +162,7 @@ TEST(Wire, ObjectsKeepEveryByte) {
   ASSERT_EQ(read.events.size(), 3u);
   EXPECT_EQ(read.after, 3u);
   EXPECT_EQ(read.through, 9u);
-  EXPECT_FALSE(read.exact);
+  EXPECT_EQ(read.head, 12u);
   EXPECT_EQ(read.sequences, frame.sequences);
   EXPECT_EQ(read.events[0].object->raw(), frame.events[0].object->raw());
   EXPECT_EQ(read.events[1].type, EventType::Deleted);
@@ -127,6 +175,14 @@ TEST(Wire, ObjectsKeepEveryByte) {
   EXPECT_EQ(back.number, 3u);
   EXPECT_EQ(back.behind_seconds, 61u);
   EXPECT_EQ(back.objects[0]->raw(), page.objects[0]->raw());
+}
+
+TEST(Wire, ObjectsFetchedByKeyKeepEveryByte) {
+  const Objects objects{"s", "n", {object("a", 5000), object("b")}};
+  const Objects read = round_trip(objects);
+  EXPECT_EQ(read.snapshot, "n");
+  ASSERT_EQ(read.objects.size(), 2u);
+  EXPECT_EQ(read.objects[0]->raw(), objects.objects[0]->raw());
 }
 
 TEST(Wire, AnEmptySetIsAPageOfItsOwn) {

@@ -34,6 +34,20 @@ Fingerprint MemoryStore::fingerprint() const {
   return fingerprint_;
 }
 
+Result<std::vector<InventoryEntry>> MemoryStore::measure(const ObjectKey& from, std::size_t limit) const {
+  std::vector<ObjectPtr> objects;
+  {
+    const std::shared_lock lock(mutex_);
+    objects.reserve(std::min(limit, entries_.size()));
+    auto it = entries_.lower_bound(KeyView{from.namespace_name, from.name});
+    for (; it != entries_.end() && objects.size() < limit; ++it) objects.push_back(it->object);
+  }
+  std::vector<InventoryEntry> measured;
+  measured.reserve(objects.size());
+  for (const ObjectPtr& object : objects) measured.push_back(InventoryEntry{object->key(), EntryHash::of(*object)});
+  return measured;
+}
+
 ResourceVersion MemoryStore::version() const {
   const std::shared_lock lock(mutex_);
   return version_;
@@ -111,7 +125,7 @@ Task<Result<void>> MemoryStore::apply(EventBatch changes) {
         if (held && (event.uid.empty() || event.uid == at->object->uid())) erase(at, gone);
       } else if (!held) {
         insert(at, std::move(*fresh[i]));
-      } else if (at->hash != fresh[i]->hash) {
+      } else if (at->hash != fresh[i]->hash || at->object->raw() != fresh[i]->object->raw()) {
         put(at, std::move(*fresh[i]), gone);
       }
     }

@@ -24,6 +24,7 @@ class MemoryStore final : public StoreReader, public StoreWriter {
   Result<std::vector<ObjectPtr>> list(std::string_view namespace_name) const override;
   std::size_t size() const override;
   Fingerprint fingerprint() const override;
+  Result<std::vector<InventoryEntry>> measure(const ObjectKey& from, std::size_t limit) const override;
   ResourceVersion version() const override;
 
   // Invalid: an object is null, or an event that adds or modifies carries none. Nothing is changed then.
