@@ -21,7 +21,7 @@ constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that ta
 constexpr std::size_t kMaximumBody = 256 << 10;
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
-// How often a part of a store is measured, and how long all parts of it take: less than a digest's interval.
+// How often a part of a large store is measured, and how long all parts of any store take: less than a digest's interval.
 constexpr Duration kMeasureEvery = 200ms;
 constexpr Duration kMeasureRound = 20s;
 constexpr std::size_t kMeasureAtLeast = 64;
@@ -57,9 +57,10 @@ struct BrokerSession::Channel {
   Signal changed;         // Deliveries have come.
   std::string delivered;  // The version that the consumer stands at.
   const StoreReader* store = nullptr;
-  TimePoint measured_at{};               // A part of the store.
+  TimePoint measure_at{};   // The next part of the store.
   ObjectKey measure_from;                // The next one begins here.
   std::optional<TimePoint> repaired_at;  // By what was measured of the store.
+  bool admitted = false;    // It has asked, and is not yet following.
   bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
 };
@@ -177,6 +178,7 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
         return std::move(options);
       }()),
       log_(runtime.log.with("follower")),
+      admission_(options_.admission, runtime.random),
       sender_(options_.client, options_.instance),
       refusals_(runtime, log_),
       tasks_(runtime.executor) {}
@@ -191,17 +193,19 @@ std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string
   auto& slot = channels_[{cluster, scope.id()}];
   if (!slot) {
     slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_);
-    if (reachable(cluster)) slot->follower.path_up();
+    if (reachable(cluster)) admission_.want({cluster, scope.id()});
     tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
       auto subscribed = co_await self.transport_.subscribe(std::move(filter));
       if (!subscribed) self.log_.error(subscribed.error().message);
     }(*this, options_.topics.stream(cluster, scope.id())));
   }
+  admit();
   return slot;
 }
 
 void BrokerSession::close(const std::string& cluster, const std::string& scope) {
   if (channels_.erase({cluster, scope}) == 0) return;
+  admission_.done({cluster, scope});
   if (connected_) send(options_.topics.signal(cluster), wire::Unwatch{options_.client, {scope}});
   tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
     auto ended = co_await self.transport_.unsubscribe(std::move(filter));
@@ -251,9 +255,10 @@ bool BrokerSession::check_store(Channel& channel) {
   if (channel.store == nullptr || channel.delivered.empty() || follower.peek_delivery() != nullptr) return true;
   if (follower.position().epoch.empty()) return true;  // Not what it should be, and known not to be.
   bool equal = channel.store->fingerprint() == follower.inventory().fingerprint();
-  if (equal && channel.measured_at + kMeasureEvery <= runtime_.clock.now()) {
-    channel.measured_at = runtime_.clock.now();
-    const std::size_t part = std::max(kMeasureAtLeast, channel.store->size() / (kMeasureRound / kMeasureEvery));
+  if (equal && channel.measure_at <= runtime_.clock.now()) {
+    const std::size_t size = channel.store->size();
+    const std::size_t part = std::max(kMeasureAtLeast, size / (kMeasureRound / kMeasureEvery));
+    channel.measure_at = runtime_.clock.now() + kMeasureRound * part / std::max(size, part);
     const auto measured = channel.store->measure(channel.measure_from, part);
     equal = measured && *measured == follower.inventory().entries(KeyRange{channel.measure_from, {}}, part);
     channel.measure_from = measured && measured->size() == part ? measured->back().key : ObjectKey();
@@ -323,17 +328,18 @@ void BrokerSession::on_connected() {
   record_sent_.reset();
   tasks_.spawn(claim_client_id());
   for (auto& [name, channel] : channels_) {
-    if (reachable(name.first)) {
-      channel->follower.path_up();
-      pump(*channel);
-    }
+    if (reachable(name.first)) admission_.want(name);
   }
+  admit();
 }
 
 void BrokerSession::on_disconnected() {
   connected_ = false;
   outbox_.clear();
-  for (auto& [name, channel] : channels_) channel->follower.path_down();
+  for (auto& [name, channel] : channels_) {
+    channel->follower.path_down();
+    admission_.done(name);
+  }
 }
 
 // Our first connect takes the client id, as the broker has just given it to us. At a later one, the record of a younger
@@ -444,10 +450,13 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   if (present) view.presence = presence;
   for (auto& [name, channel] : channels_) {
     if (name.first != cluster) continue;
-    if (!present) channel->follower.path_down();
-    if (present && (!was_present || restarted)) channel->follower.path_up();
-    pump(*channel);
+    if (!present || restarted) {
+      channel->follower.path_down();
+      admission_.done(name);
+    }
+    if (present && (!was_present || restarted)) admission_.want(name);
   }
+  admit();
   if (on_cluster_) on_cluster_(view);
 }
 
@@ -482,12 +491,28 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
     if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
   }
   if (found != channels_.end()) pump(*found->second);
+  admit();
+}
+
+// Lets those ask whose turn it is. (A hub whose thousand clusters come back at once must not shout at all of them.)
+void BrokerSession::admit() {
+  for (const Admission::Name& name : admission_.admit(runtime_.clock.now())) {
+    const auto found = channels_.find(name);
+    if (found == channels_.end()) continue;
+    found->second->admitted = true;
+    found->second->follower.path_up();
+    pump(*found->second);
+  }
 }
 
 // Sends what a follower asks and wakes who waits for it.
 void BrokerSession::pump(Channel& channel) {
   while (auto request = channel.follower.next_request()) send(options_.topics.signal(channel.cluster), *request);
   if (channel.follower.peek_delivery() != nullptr) channel.changed.notify();
+  if (channel.admitted && channel.follower.state() == Follower::State::Following) {
+    channel.admitted = false;
+    admission_.done({channel.cluster, channel.follower.id()});
+  }
 }
 
 void BrokerSession::send(std::string topic, const wire::Body& body, bool retain) {
@@ -547,21 +572,27 @@ Task<void> BrokerSession::tick_loop() {
       channel->follower.tick();
       pump(*channel);
     }
+    admit();
   }
 }
 
 Task<void> BrokerSession::renew_loop() {
   while (true) {
     const Duration third = options_.follower.lease / 3;
-    co_await runtime_.clock.sleep_for(third - runtime_.random.between(Duration::zero(), third / 4));
+    co_await runtime_.clock.sleep_for(third * 3 / 4 - runtime_.random.between(Duration::zero(), third / 4));
     if (!connected_) continue;
-    for (auto at = channels_.begin(); at != channels_.end();) {
+    // Spread over a part of the time that there is: thousands of clusters are not all told at once.
+    const Duration pause = third / 4 / std::max<std::size_t>(clusters_.size(), 1);
+    ChannelName last;
+    for (auto at = channels_.begin(); at != channels_.end(); at = channels_.upper_bound(last)) {
       wire::Renew renew{options_.client, {}};
       const std::string cluster = at->first.first;
       for (; at != channels_.end() && at->first.first == cluster && renew.scopes.size() < kRenewScopes; ++at) {
         renew.scopes.push_back(at->first.second);
+        last = at->first;
       }
       if (reachable(cluster)) send(options_.topics.signal(cluster), renew);
+      co_await runtime_.clock.sleep_for(pause);
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "tinf/contract/refusals.h"
 #include "tinf/contract/store.h"
 #include "tinf/contract/transport.h"
+#include "tinf/follower/admission.h"
 #include "tinf/follower/follower.h"
 #include "tinf/wire/codec.h"
 #include "tinf/wire/topics.h"
@@ -29,6 +30,7 @@ struct SessionOptions {
   wire::Topics topics{"/signal", "/payload"};
   std::vector<std::string> clusters;  // Empty: every cluster whose presence is seen.
   FollowerOptions follower;           // Its client id is set from `client`.
+  AdmissionOptions admission;         // Of scopes that ask, as when thousands of clusters come back at once.
 };
 
 // A cluster as its provider's presence tells it.
@@ -79,6 +81,10 @@ class BrokerSession {
 
   bool connected() const { return connected_; }
 
+  // Scopes that ask now, and those that wait until they may.
+  std::size_t asking() const { return admission_.under_way(); }
+  std::size_t waiting() const { return admission_.waiting(); }
+
  private:
   class Source;
   class Stream;
@@ -104,6 +110,7 @@ class BrokerSession {
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(Channel& channel);
   bool reachable(const std::string& cluster) const;
+  void admit();
   void take_up(Channel& channel, const ResourceVersion& from);
   void measure_all(Channel& channel, wire::Position at);
   bool check_store(Channel& channel);
@@ -121,6 +128,7 @@ class BrokerSession {
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
   std::map<ChannelName, std::shared_ptr<Channel>> channels_;
+  Admission admission_;
   wire::Sender sender_;
   wire::Decoder decoder_;
   bool connected_ = false;

@@ -11,6 +11,7 @@ constexpr Duration kRefusedRetry = std::chrono::seconds(30);
 constexpr Duration kNotReadyRetry = std::chrono::seconds(10);
 constexpr std::uint32_t kMaximumPages = 1 << 20;
 constexpr int kFruitlessQuestions = 4;
+constexpr int kDigestsBeforeUs = 3;  // One or two may be late.
 constexpr int kSilentDigests = 3;  // Intervals without a word about our stream, after which we ask.
 
 }  // namespace
@@ -22,6 +23,7 @@ Follower::Follower(Scope scope, FollowerOptions options, Clock& clock, Random& r
       clock_(clock),
       random_(random),
       backoff_(clock_, random_, options_.retry),
+      contradicted_(clock_, random_, options_.retry),
       request_(random_.next() >> 1) {}  // Not from 0: answers to an earlier process under our name must not fit.
 
 void Follower::set_deadline(Duration from_now) {
@@ -72,6 +74,7 @@ void Follower::ask(bool at_once) {
   watch.scope = scope_;
   watch.have = position_;
   if (!inventory_.empty() && !ask_whole_) watch.inventory = inventory_.fingerprint();
+  asked_have_ = watch.have;
   asked_inventory_ = watch.inventory;
   watch.lease_seconds = static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.lease).count());
   watch.window = options_.window;
@@ -79,6 +82,13 @@ void Follower::ask(bool at_once) {
   requests_.push_back(std::move(watch));
   asked_at_ = clock_.now();
   set_deadline(backoff_.next());
+}
+
+// Of an answer that contradicts itself, the next one may, too: no storm comes of it.
+void Follower::ask_later() {
+  ++counts_.contradictions;
+  state_ = State::Asking;
+  set_deadline(contradicted_.next());
 }
 
 void Follower::follow() {
@@ -267,8 +277,8 @@ void Follower::receive(wire::Page page) {
   }
   const bool contradicts = page.at != incoming_->at && !wire::broken(wire::Rule::PagesBelongToOneSnapshot);
   if (contradicts || page.number >= kMaximumPages || (incoming_->last && page.number > *incoming_->last)) {
-    drop_incoming();  // Contradicts itself.
-    return ask(true);
+    drop_incoming();
+    return ask_later();
   }
   if (page.number > incoming_->asked + options_.window) return;  // Nobody asked for it.
   if (incoming_->pages.size() <= page.number) incoming_->pages.resize(page.number + 1);
@@ -322,12 +332,13 @@ void Follower::finish_snapshot() {
     page.reset();
   }
   if (found.fingerprint() != done.fingerprint || objects.size() != done.total) {
-    ++counts_.mismatches;
     position_ = wire::Position();
-    return ask(false);
+    return ask_later();
   }
-  if (position_.epoch == done.at.epoch && done.at.sequence < position_.sequence)
-    return ask(true);  // Frames were faster.
+  // Frames were faster. Where the copy stood there already when it asked, the provider knows better: no stream of its own
+  // has led us there.
+  const bool overtaken = position_.epoch == done.at.epoch && done.at.sequence < position_.sequence;
+  if (overtaken && (asked_have_.epoch != done.at.epoch || asked_have_.sequence <= done.at.sequence)) return ask(true);
   ++counts_.snapshots;
   ask_whole_ = false;
   inventory_ = std::move(found);
@@ -386,9 +397,8 @@ void Follower::finish_repair() {
   drop_incoming();
   auto repair = done.repair();
   if (!repair) {
-    ++counts_.mismatches;
     ask_whole_ = true;
-    return ask(true);
+    return ask_later();
   }
   ++counts_.repairs;
   inventory_ = std::move(repair->inventory);
@@ -440,7 +450,17 @@ void Follower::receive(const wire::Digest::Stream& stream, Duration interval) {
     if (state_ == State::Following) ask(clock_.now() - asked_at_ > options_.retry.initial);
     return;
   }
-  if (stream.at.sequence < position_.sequence) return;
+  if (stream.at.sequence < position_.sequence) {
+    // Late, or the copy has been led to where the stream has never been.
+    if (std::exchange(before_sequence_, position_.sequence) != position_.sequence) digests_before_us_ = 0;
+    if (++digests_before_us_ < kDigestsBeforeUs || state_ != State::Following) return;
+    digests_before_us_ = 0;
+    ++counts_.contradictions;
+    position_ = wire::Position();
+    proof_.reset();
+    return ask(true);
+  }
+  digests_before_us_ = 0;
   claim_ = stream;
   claimed_at_ = clock_.now();
   check(stream);

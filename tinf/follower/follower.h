@@ -101,7 +101,7 @@ class Follower {
   Progress progress() const;
 
   struct Counts {
-    std::uint64_t snapshots = 0, resumes = 0, repairs = 0, gaps = 0, mismatches = 0, dropped = 0;
+    std::uint64_t snapshots = 0, resumes = 0, repairs = 0, gaps = 0, mismatches = 0, contradictions = 0, dropped = 0;
   };
   const Counts& counts() const { return counts_; }
 
@@ -123,6 +123,7 @@ class Follower {
   };
 
   void ask(bool at_once);
+  void ask_later();
   void follow();
   bool take(const wire::Frame& frame);
   void keep_early(const wire::Frame& frame);
@@ -147,6 +148,7 @@ class Follower {
   Clock& clock_;
   Random& random_;
   Backoff backoff_;
+  Backoff contradicted_;    // How soon we ask again where answers contradict themselves.
   std::uint64_t request_;  // Of the last watch.
   State state_ = State::Idle;
   TimePoint deadline_ = TimePoint::max();
@@ -164,7 +166,9 @@ class Follower {
   std::optional<Incoming> incoming_;
   std::optional<Reconciliation> repair_;
   TimePoint repair_current_at_{};               // As in Proof.
-  std::optional<Fingerprint> asked_inventory_;  // What the last watch named.
+  // What the last watch named.
+  wire::Position asked_have_;
+  std::optional<Fingerprint> asked_inventory_;
   int fruitless_ = 0;             // Questions of the incoming snapshot or repair that brought nothing, in a row.
   bool ask_whole_ = false;        // A repair did not lead to equality: the next answer is to be the whole set.
   std::uint64_t resumed_to_ = 0;  // Where the provider said that it would bring us.
@@ -175,6 +179,9 @@ class Follower {
   bool all_consumed_ = true;
   std::optional<wire::Digest::Stream> claim_;  // The last digest, until it is met or overtaken.
   TimePoint claimed_at_{};
+  // Digests in a row that stand before the copy, which has not moved since the first of them.
+  int digests_before_us_ = 0;
+  std::uint64_t before_sequence_ = 0;
   Duration digest_interval_ = std::chrono::seconds(30);
   // A digest that was met, but whose objects the store may not have yet.
   struct Proof {

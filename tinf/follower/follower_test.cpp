@@ -203,7 +203,8 @@ TEST_F(FollowerTest, ASetThatDoesNotMatchItsOwnFingerprintIsAskedForAgain) {
   request = asked()->request;
   follower->receive(page(0, true, {object("a", 2)}, {object("a", 1)}));
   EXPECT_THAT(told(), IsEmpty());
-  EXPECT_EQ(follower->counts().mismatches, 1u);
+  EXPECT_EQ(follower->counts().contradictions, 1u);
+  pass(5s);
   EXPECT_TRUE(asked());
 }
 
@@ -340,6 +341,47 @@ TEST_F(FollowerTest, ADigestBeyondTheCopyShowsThatFramesWereLost) {
   const auto watch = asked();
   ASSERT_TRUE(watch);
   EXPECT_EQ(watch->have, (wire::Position{"e1", 10}));
+}
+
+TEST_F(FollowerTest, ACopyLedToWhereTheStreamHasNeverBeenIsComparedAnew) {
+  begin_with({object("a", 1)});
+  told();
+  follower->receive(frame(10, std::uint64_t{1} << 62, {}));  // Forged.
+  digest(10, {object("a", 1)});
+  digest(11, {object("a", 2)});
+  EXPECT_FALSE(asked());  // They may be merely late.
+  digest(11, {object("a", 2)});
+  const auto watch = asked();
+  ASSERT_TRUE(watch);
+  EXPECT_EQ(watch->have, wire::Position());
+  EXPECT_TRUE(watch->inventory);
+}
+
+TEST_F(FollowerTest, ASetFromBeforeTheCopyIsTakenWhereTheCopyStoodThereWhenItAsked) {
+  begin_with({object("a", 1)});
+  told();
+  follower->receive(frame(10, std::uint64_t{1} << 62, {}));  // Forged.
+  follower->path_down();
+  follower->path_up();
+  request = asked()->request;
+  follower->receive(page(0, true, {object("b", 2)}, {object("b", 2)}, 11));
+  EXPECT_FALSE(asked());
+  EXPECT_THAT(told(), ElementsAre("= b2"));
+}
+
+TEST_F(FollowerTest, AnswersThatContradictThemselvesAreAskedForAtABoundedPace) {
+  follower->path_up();
+  int asked_times = 0;
+  for (int i = 0; i < 600; ++i) {
+    if (const auto watch = asked()) {
+      ++asked_times;
+      request = watch->request;
+      follower->receive(page(0, true, {object("a", 1)}, {object("a", 2)}));
+    }
+    pass(100ms);
+  }
+  EXPECT_GE(asked_times, 3);
+  EXPECT_LE(asked_times, 10);  // In a minute.
 }
 
 TEST_F(FollowerTest, SilenceIsSuspicious) {

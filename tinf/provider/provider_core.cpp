@@ -1,6 +1,7 @@
 #include "tinf/provider/provider_core.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "tinf/wire/rules.h"
 
@@ -11,6 +12,7 @@ constexpr Duration kLeaseCheck = std::chrono::seconds(1);
 constexpr std::size_t kDigestStreams = 256;  // About 30 KiB before compression.
 constexpr std::size_t kRangeItems = 2048;    // Pieces and entries in one message: about 30 KiB after compression.
 constexpr std::size_t kKeysOfARange = 16;
+constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kControlMessages = 8192;  // Beyond, requests are not answered: their senders ask again.
 
 std::string new_epoch(Random& random) {
@@ -143,6 +145,9 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
     ++counts_.resumes;
     subscription.snapshot = nullptr;
     if (have.sequence < stream.position().sequence) subscription.resumes_after = have.sequence;
+    // Nobody knows yet that this copy is equal: a digest says so soon, though nothing has changed.
+    outbox.digest_sequence = kNone;
+    digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
     return notice(client, wire::Notice{wire::Notice::Kind::Resumed, stream.id(), stream.position(), Code::Internal, "",
                                        subscription.request});
   }
