@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <set>
 
 #include "tinf/follower/broker_session.h"
 #include "tinf/informer/reflector.h"
@@ -92,9 +93,9 @@ TEST(Pacing, AThousandClustersThatReturnAtOnceAreAskedAFewAtATime) {
   BrokerSession session(time.runtime(), transport, options);
   TaskGroup tasks(time.runtime().executor);
   std::vector<std::unique_ptr<Copy>> copies;
+  std::set<std::string> known;
   session.on_cluster([&](const ClusterView& cluster) {
-    const bool known = std::any_of(copies.begin(), copies.end(), [&](const auto& c) { return c->cluster == cluster.name; });
-    if (known || !cluster.present) return;
+    if (!cluster.present || !known.insert(cluster.name).second) return;
     copies.push_back(std::make_unique<Copy>(time, session, cluster.name));
     tasks.spawn(copies.back()->reflector->run());
   });
@@ -127,8 +128,9 @@ TEST(Pacing, AThousandClustersThatReturnAtOnceAreAskedAFewAtATime) {
   broker.start();
   began = time.now();
   ASSERT_TRUE(proven_since(began));
-  std::printf("%zu clusters: first sync %.1f s, all back after %.1f s of virtual time, at most %zu of them asking at once\n",
-              clusters(), first, std::chrono::duration<double>(time.now() - began).count(), peak);
+  std::printf(
+      "%zu clusters: first sync %.1f s, all back after %.1f s of virtual time, at most %zu of them asking at once\n",
+      clusters(), first, std::chrono::duration<double>(time.now() - began).count(), peak);
   EXPECT_LE(peak, options.admission.at_once);
   for (const auto& copy : copies) EXPECT_EQ(copy->store.fingerprint(), copies.front()->store.fingerprint());
 

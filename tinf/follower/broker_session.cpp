@@ -21,7 +21,8 @@ constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that ta
 constexpr std::size_t kMaximumBody = 256 << 10;
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
-// How often a part of a large store is measured, and how long all parts of any store take: less than a digest's interval.
+// How often a part of a large store is measured, and how long all parts of any store take: less than a digest's
+// interval.
 constexpr Duration kMeasureEvery = 200ms;
 constexpr Duration kMeasureRound = 20s;
 constexpr std::size_t kMeasureAtLeast = 64;
@@ -57,10 +58,10 @@ struct BrokerSession::Channel {
   Signal changed;         // Deliveries have come.
   std::string delivered;  // The version that the consumer stands at.
   const StoreReader* store = nullptr;
-  TimePoint measure_at{};   // The next part of the store.
+  TimePoint measure_at{};                // The next part of the store.
   ObjectKey measure_from;                // The next one begins here.
   std::optional<TimePoint> repaired_at;  // By what was measured of the store.
-  bool admitted = false;    // It has asked, and is not yet following.
+  bool admitted = false;                 // It has asked, and is not yet following.
   bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
 };
@@ -448,13 +449,12 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   view.name = cluster;
   view.present = present;
   if (present) view.presence = presence;
-  for (auto& [name, channel] : channels_) {
-    if (name.first != cluster) continue;
+  for (auto at = channels_.lower_bound({cluster, ""}); at != channels_.end() && at->first.first == cluster; ++at) {
     if (!present || restarted) {
-      channel->follower.path_down();
-      admission_.done(name);
+      at->second->follower.path_down();
+      admission_.done(at->first);
     }
-    if (present && (!was_present || restarted)) admission_.want(name);
+    if (present && (!was_present || restarted)) admission_.want(at->first);
   }
   admit();
   if (on_cluster_) on_cluster_(view);

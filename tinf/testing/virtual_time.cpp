@@ -19,16 +19,15 @@ VirtualTime::~VirtualTime() {
 }
 
 void VirtualTime::arm(asio::steady_timer& timer, TimePoint deadline) {
-  deadlines_.emplace(deadline, &timer);
+  disarm(timer);
+  armed_[&timer] = deadlines_.emplace(deadline, &timer);
 }
 
 void VirtualTime::disarm(asio::steady_timer& timer) {
-  for (auto it = deadlines_.begin(); it != deadlines_.end(); ++it) {
-    if (it->second == &timer) {
-      deadlines_.erase(it);
-      return;
-    }
-  }
+  const auto armed = armed_.find(&timer);
+  if (armed == armed_.end()) return;
+  deadlines_.erase(armed->second);
+  armed_.erase(armed);
 }
 
 bool VirtualTime::advance(TimePoint limit) {
@@ -36,6 +35,7 @@ bool VirtualTime::advance(TimePoint limit) {
   if (next == deadlines_.end() || next->first > limit) return false;
   now_ = std::max(now_, next->first);
   asio::steady_timer* timer = next->second;
+  armed_.erase(next->second);
   deadlines_.erase(next);
   timer->cancel();
   return true;

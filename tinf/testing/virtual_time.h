@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <stdexcept>
+#include <unordered_map>
 #include <vector>
 
 #include "tinf/base/runtime.h"
@@ -59,7 +60,9 @@ class VirtualTime final : public Clock {
   asio::io_context context_;
   const TimePoint start_{std::chrono::hours(1)};
   TimePoint now_ = start_;
-  std::multimap<TimePoint, asio::steady_timer*> deadlines_;
+  using Deadlines = std::multimap<TimePoint, asio::steady_timer*>;
+  Deadlines deadlines_;
+  std::unordered_map<asio::steady_timer*, Deadlines::iterator> armed_;
   Metrics metrics_;
   Random random_{1};
   std::vector<std::string> log_lines_;
