@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 namespace tinf {
 namespace {
@@ -77,6 +78,38 @@ TEST_F(ScopeStreamTest, ManyChangesOfOneKeyTravelAsOne) {
   EXPECT_EQ(frame_after(0).through, 1000u);
   EXPECT_EQ(frame_after(0).head, frame_after(0).through);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// A broker that takes nothing: what waits coalesces by key.
+TEST_F(ScopeStreamTest, AMillionChangesThatNobodyTakesCostTheMemoryOfTheirThousandObjects) {
+  held->replace(Snapshot());
+  std::vector<ObjectPtr> states[2];
+  for (int version : {0, 1}) {
+    for (int i = 0; i < 1000; ++i) {
+      states[version].push_back(object("o" + std::to_string(i), 1 + version));
+    }
+  }
+  const auto change_all = [&](int round) {
+    EventBatch batch{{}, ResourceVersion("1"), false};
+    for (const ObjectPtr& state : states[round % 2]) batch.events.push_back(WatchEvent::modified(state));
+    held->apply(batch);
+  };
+  for (int round = 0; round < 100; ++round) change_all(round);
+  const std::size_t before = mallinfo2().uordblks;
+  std::size_t most = 0;
+  for (int round = 100; round < 1000; ++round) {
+    change_all(round);
+    most = std::max<std::size_t>(most, mallinfo2().uordblks);
+  }
+  EXPECT_EQ(held->position().sequence, 1000000u);
+  EXPECT_LE(most, before + (2 << 20)) << "beside the states themselves: the log between two of its trims";
+  // And a thousand objects on the wire, however often they changed.
+  std::size_t events = 0;
+  for (std::uint64_t from = 0; from < 1000000; from = frame_after(from).through)
+    events += frame_after(from).events.size();
+  EXPECT_EQ(events, 1000u);
+}
+#endif
 
 TEST_F(ScopeStreamTest, AFrameThatEndsEarlyIsNotExactAndLeadsToOneThatIs) {
   ScopeStreamOptions options;
