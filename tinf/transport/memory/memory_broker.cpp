@@ -1,4 +1,5 @@
-// The broker routes by comparing every connected client's filters: right for tens of clients, not for thousands.
+// Topics are routed by name where a filter is one, so that thousands of clients cost no more than those who listen;
+// filters with wildcards are compared one by one.
 #include "tinf/transport/memory/memory_broker.h"
 
 #include <boost/asio/post.hpp>
@@ -8,6 +9,10 @@ namespace {
 
 constexpr Duration kAfterTakeover =
     std::chrono::seconds(10);  // Two with one id must not throw each other out in a tight loop.
+
+bool has_wildcard(const std::string& filter) {
+  return filter.find_first_of("+#") != std::string::npos;
+}
 
 }  // namespace
 
@@ -81,6 +86,7 @@ void MemoryBroker::attach(const std::shared_ptr<Client>& client) {
         TransportDisconnected{Error(Code::Forbidden, "the broker does not let " + id + " subscribe to " + filter)});
     return;
   }
+  for (const std::string& filter : client->filters) listen(*client, filter);
   client->session = ++last_session_;
   client->maximum_message_bytes = std::min(options_.maximum_message_bytes, client->options.maximum_message_bytes);
   sessions_[id] = client;
@@ -91,6 +97,7 @@ void MemoryBroker::attach(const std::shared_ptr<Client>& client) {
 void MemoryBroker::detach(const std::shared_ptr<Client>& held, Error reason, bool with_last_will) {
   const auto client = held;  // `held` may be the element of sessions_ itself.
   sessions_.erase(client->options.client_id);
+  for (const std::string& filter : client->filters) unlisten(*client, filter);
   client->session = 0;
   put(*client, TransportDisconnected{std::move(reason)});
   client->changed.notify();
@@ -110,13 +117,27 @@ void MemoryBroker::publish(Message message) {
     }
     message.retain = false;  // Inbound it means "was kept", which of this copy is not true.
   }
-  for (const auto& [id, client] : sessions_) {
-    for (const std::string& filter : client->filters) {
-      if (!topic_matches(filter, message.topic)) continue;
-      deliver(client, message);
-      break;
-    }
+  std::set<std::string> receivers;  // Once each, in a settled order, however many of their filters match.
+  if (const auto by_name = listeners_.find(message.topic); by_name != listeners_.end()) receivers = by_name->second;
+  for (const std::string& filter : wildcards_) {
+    if (topic_matches(filter, message.topic))
+      receivers.insert(listeners_.at(filter).begin(), listeners_.at(filter).end());
   }
+  for (const std::string& id : receivers) deliver(sessions_.at(id), message);
+}
+
+void MemoryBroker::listen(const Client& client, const std::string& filter) {
+  listeners_[filter].insert(client.options.client_id);
+  if (has_wildcard(filter)) wildcards_.insert(filter);
+}
+
+void MemoryBroker::unlisten(const Client& client, const std::string& filter) {
+  const auto found = listeners_.find(filter);
+  if (found == listeners_.end()) return;
+  found->second.erase(client.options.client_id);
+  if (!found->second.empty()) return;
+  listeners_.erase(found);
+  wildcards_.erase(filter);
 }
 
 void MemoryBroker::deliver(const std::shared_ptr<Client>& client, Message message) {
@@ -149,6 +170,10 @@ Task<void> MemoryBroker::deliver_later(MemoryBroker& broker, std::weak_ptr<Clien
 }
 
 void MemoryBroker::deliver_retained(const std::shared_ptr<Client>& client, const std::string& filter) {
+  if (!has_wildcard(filter)) {
+    if (const auto found = retained_.find(filter); found != retained_.end()) deliver(client, found->second);
+    return;
+  }
   for (const auto& [topic, message] : retained_) {
     if (topic_matches(filter, topic)) deliver(client, message);
   }
@@ -226,6 +251,7 @@ Task<Result<void>> MemoryTransport::subscribe(std::string filter) {
                       "the broker does not let " + client_->options.client_id + " subscribe to " + filter);
     }
     client_->filters.insert(filter);
+    broker_.listen(*client_, filter);
     broker_.deliver_retained(client_, filter);
   } else {
     client_->filters.insert(filter);
@@ -235,6 +261,7 @@ Task<Result<void>> MemoryTransport::subscribe(std::string filter) {
 
 Task<Result<void>> MemoryTransport::unsubscribe(std::string filter) {
   client_->filters.erase(filter);
+  if (connected()) broker_.unlisten(*client_, filter);
   co_return Result<void>();
 }
 

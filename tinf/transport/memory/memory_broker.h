@@ -71,6 +71,8 @@ class MemoryBroker {
   void detach(const std::shared_ptr<Client>& client, Error reason, bool with_last_will);
   bool allowed(const Client& client, Access access, const std::string& topic) const;
   void publish(Message message);
+  void listen(const Client& client, const std::string& filter);
+  void unlisten(const Client& client, const std::string& filter);
   void deliver(const std::shared_ptr<Client>& client, Message message);
   void deliver_retained(const std::shared_ptr<Client>& client, const std::string& filter);
   void wake_all();
@@ -88,6 +90,8 @@ class MemoryBroker {
   bool running_ = true;
   std::map<std::string, Message> retained_;
   std::map<std::string, std::shared_ptr<Client>> sessions_;  // The connected ones, by client id.
+  std::map<std::string, std::set<std::string>> listeners_;   // Ids of connected clients, by filter.
+  std::set<std::string> wildcards_;                          // Those filters that are patterns.
   std::set<Client*> clients_;                                // All that live, connected or not.
   std::set<std::string> unreachable_;
   std::uint64_t last_session_ = 0;
