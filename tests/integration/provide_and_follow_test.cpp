@@ -624,6 +624,49 @@ TEST_F(ProvideAndFollow, HostileMessagesAreRefusedCountedAndHarmless) {
   EXPECT_FALSE(site.end);
 }
 
+TEST_F(ProvideAndFollow, APeerOfAnotherVersionIsRefusedAndToldSo) {
+  Site site(time, broker, source);
+  MemoryTransport stranger(broker, MemoryTransportOptions("stranger"));
+  std::vector<Message> answers;
+  TaskGroup tasks(time.runtime().executor);
+  tasks.spawn([](MemoryTransport& transport, std::vector<Message>& heard) -> Task<void> {
+    (void)co_await transport.subscribe("/payload/c1/reply/stranger");
+    while (true) {
+      TransportEvent event = co_await transport.receive();
+      if (auto* message = std::get_if<Message>(&event)) heard.push_back(std::move(*message));
+    }
+  }(stranger, answers));
+  time.run_for(1s);
+  Message request;
+  request.topic = "/signal/c1";
+  request.attributes = {{"specversion", "1.0"}, {"id", "1"}, {"source", "stranger/i"}, {"type", "tinf.v2.watch"}};
+  request.body = "{}";
+  const auto say = [](MemoryTransport& transport, Message message) -> Task<Result<void>> {
+    co_return co_await transport.publish(std::move(message));
+  };
+  ASSERT_TRUE(time.await(say(stranger, request)));
+  ASSERT_TRUE(time.run_until([&] { return !answers.empty(); }));
+  wire::Decoder decoder;
+  const auto notice = std::get<wire::Notice>((*decoder.decode(answers[0]))->body);
+  EXPECT_EQ(notice.code, Code::Conflict);
+  EXPECT_THAT(notice.message, HasSubstr("upgrade the older of the two"));
+
+  // And the other way: a provider that speaks only another version is not asked.
+  Hub hub(time, broker);
+  Message presence;
+  presence.topic = "/payload/c2/presence";
+  presence.attributes = {{"specversion", "1.0"}, {"id", "1"}, {"source", "c2/i"}, {"type", "tinf.v1.presence"}};
+  presence.body = R"({"state":"present","cluster":"c2","instance":"i","versions":[2,3],"resources":[]})";
+  const auto before = refused();
+  ASSERT_TRUE(time.await(say(stranger, presence)));
+  ASSERT_TRUE(time.run_until([&] { return refused() > before; }));
+  EXPECT_EQ(hub.session->clusters().count("c2"), 0u);
+  time.await([](TaskGroup& ending) -> Task<bool> {
+    co_await ending.stop();
+    co_return true;
+  }(tasks));
+}
+
 TEST_F(ProvideAndFollow, ManyInformersShareOneWatchAtTheSource) {
   Site site(time, broker, source);
   std::vector<std::unique_ptr<Hub>> hubs;

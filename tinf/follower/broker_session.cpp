@@ -421,6 +421,10 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
     }
     return std::nullopt;
   }
+  if (const auto* notice = std::get_if<wire::Notice>(&body); notice != nullptr && notice->scope.empty()) {
+    refusals_.add(message, Error(notice->code, "cluster " + std::string(*cluster) + "'s provider: " + notice->message));
+    return std::nullopt;
+  }
   dispatch(std::string(*cluster), body);
   return std::nullopt;
 }

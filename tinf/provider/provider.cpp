@@ -142,6 +142,11 @@ std::optional<Error> Provider::on_message(const Message& message) {
   auto decoded = decoder_.decode(message);
   if (!decoded) {
     refusals_.add(message, decoded.error());
+    const std::string* const source = message.attribute("source");
+    if (decoded.error().code == Code::Conflict && !about_us && source != nullptr) {
+      core_.refuse_version(source->substr(0, source->find('/')), decoded.error());
+      work_.notify();
+    }
     return std::nullopt;
   }
   if (!*decoded) return std::nullopt;

@@ -82,6 +82,12 @@ void ProviderCore::receive(TimePoint now, const wire::Body& body) {
   if (std::holds_alternative<wire::Hello>(body)) presence_due_ = true;
 }
 
+void ProviderCore::refuse_version(const std::string& client, const Error& why) {
+  if (control_.size() >= kControlMessages || !wire::check_client_id(client)) return;
+  ++counts_.refusals;
+  notice(client, wire::Notice{wire::Notice::Kind::Refused, "", {}, why.code, why.message, 0, 0});
+}
+
 void ProviderCore::notice(const std::string& client, wire::Notice notice) {
   control_.push_back(Outgoing{options_.topics.reply(options_.cluster, client), wire::encode(notice), false});
 }

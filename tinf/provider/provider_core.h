@@ -54,6 +54,9 @@ class ProviderCore {
   // What is offered; announced to everybody when it changes.
   void offer(std::vector<ResourceInfo> resources, std::string cluster_uid, std::string kubernetes_version);
 
+  // Somebody spoke whom we do not understand, in another version of the protocol: it is told so, if `client` can be.
+  void refuse_version(const std::string& client, const Error& why);
+
   // A message that came to one of signal_topics().
   void receive(TimePoint now, const wire::Body& body);
   std::vector<std::string> signal_topics() const;
