@@ -39,7 +39,7 @@ format:  ## puts every source into form
 	tools/install-packages lint
 	git ls-files '*.h' '*.cpp' | xargs clang-format-14 -i
 
-fuzz:  ## fuzz targets, an hour each side by side
+fuzz:  ## fuzz targets, an hour each, as many at a time as there are cores
 	tools/install-packages build test
 	tools/fuzz 3600
 

@@ -399,6 +399,39 @@ TEST_F(ApiHandlerTest, DiscoverySpeaksBothForms) {
   EXPECT_EQ(get("/readyz?verbose").body, "ok");
 }
 
+TEST_F(ApiHandlerTest, ADefinitionIsRefusedWhereItsNamesCouldNotStandInJson) {
+  const auto definition = [](std::string kind, std::string version) {
+    return R"({"metadata":{"name":"widgets.example.com"},"spec":{"group":"example.com","scope":"Namespaced",)"
+           R"("names":{"plural":"widgets","kind":")" +
+           kind + R"("},"versions":[{)" + version + R"("served":true,"storage":true}]}})";
+  };
+  constexpr std::string_view kDefinitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  EXPECT_THAT(post(kDefinitions, definition(R"(Wid\"get)", R"("name":"v1",)")).body, HasSubstr("spec.names.kind"));
+  EXPECT_THAT(post(kDefinitions, definition("Widget", R"("name":"v/1",)")).body, HasSubstr("spec.versions.name"));
+  EXPECT_EQ(post(kDefinitions, definition("Widget", "")).status, 422) << "a version without a name";
+  EXPECT_EQ(post(kDefinitions, definition("Widget", R"("name":"v1",)")).status, 201);
+}
+
+TEST_F(ApiHandlerTest, WhatIsQuotedInAnAnswerIsUtf8WhateverWasSent) {
+  const auto missing = get(std::string(kMaps) + "/%ff%C3%A9");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(at(missing, {"details", "name"}), "\uFFFD\uFFFD\uFFFD");
+  EXPECT_EQ(at(get(std::string(kMaps) + "/%C3%A9"), {"details", "name"}), "\u00e9");
+  EXPECT_THAT(at(get(std::string(kMaps) + "?labelSelector=%ff"), {"message"}), HasSubstr("label selector"));
+}
+
+TEST_F(ApiHandlerTest, ATableTakesTimesAndCountsAsTheyCome) {
+  const std::string events = "/api/v1/namespaces/default/events";
+  EXPECT_EQ(post(events, R"({"metadata":{"name":"e"},"lastTimestamp":"9999-12-31T23:59:59Z"})").status, 201);
+  EXPECT_THAT(get(events, kTable).body, HasSubstr("<invalid>"));
+  const std::string pods = "/api/v1/namespaces/default/pods";
+  post(pods, R"({"metadata":{"name":"p"}})");
+  send("PATCH", pods + "/p/status",
+       R"({"status":{"containerStatuses":[{"restartCount":9223372036854775807},{"restartCount":1}]}})",
+       "application/merge-patch+json");
+  EXPECT_EQ(get(pods, kTable).status, 200);
+}
+
 TEST(HumanDuration, SpeaksAsKubectlDoes) {
   EXPECT_EQ(human_duration(5s), "5s");
   EXPECT_EQ(human_duration(119s), "119s");

@@ -52,6 +52,18 @@ TEST(Body, APointerToZeroIsSaidAndAPlainZeroIsNot) {
   EXPECT_EQ(*json_at(*tree, {"spec"}), *parse_json(R"({"replicas":0})"));
 }
 
+TEST(Body, ATimeThatCannotBeWrittenIsRefused) {
+  const auto lease = [](const std::string& seconds) {
+    return request_with(envelope("coordination.k8s.io/v1", "Lease", field(2, field(3, "\x08" + seconds))));
+  };
+  const auto late = body_tree(lease("\xff\xdb\xcd\xa7\x96\x3a"));  // The year 65311.
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, 400);
+  const auto good = body_tree(lease("\xff\xdb\xcd\xa7\x23"));
+  ASSERT_TRUE(good);
+  EXPECT_THAT(json_string_at(*good, {"spec", "acquireTime"}), HasSubstr("2270-"));
+}
+
 TEST(Body, AFieldThatWouldBeLostIsRefusedByName) {
   const auto tree = body_tree(request_with(envelope("apps/v1", "Deployment", field(2, field(15, "x")))));
   ASSERT_FALSE(tree);

@@ -76,7 +76,7 @@ json::value name(const Tree& o, WallTime) {
 json::value age_since(std::string_view timestamp, WallTime now) {
   const auto then = parse_timestamp(timestamp);
   if (!then) return "<unknown>";
-  return text(human_duration(std::chrono::duration_cast<std::chrono::seconds>(now - *then)));
+  return text(human_duration(std::chrono::floor<std::chrono::seconds>(now) - *then));
 }
 
 json::value age(const Tree& o, WallTime now) {
@@ -135,10 +135,10 @@ json::value pod_ready(const Tree& o, WallTime) {
 }
 
 json::value pod_restarts(const Tree& o, WallTime) {
-  std::int64_t restarts = 0;
+  std::uint64_t restarts = 0;  // Unsigned, because the numbers may be anything.
   for (const auto& status : list_at(o, {"status", "containerStatuses"}))
-    restarts += json_integer_at(status, {"restartCount"});
-  return text(std::to_string(restarts));
+    restarts += static_cast<std::uint64_t>(json_integer_at(status, {"restartCount"}));
+  return text(std::to_string(static_cast<std::int64_t>(restarts)));
 }
 
 json::value service_ports(const Tree& o, WallTime) {

@@ -40,7 +40,8 @@ void establish(json::value& tree, WallTime now) {
   if (const auto* versions = json_at(tree, {"spec", "versions"}); versions != nullptr && versions->is_array()) {
     for (const auto& version : versions->get_array()) {
       const auto* storage = json_at(version, {"storage"});
-      if (storage != nullptr && *storage == true) stored.push_back(*json_at(version, {"name"}));
+      const auto* name = json_at(version, {"name"});  // Whether it has one is checked later.
+      if (storage != nullptr && *storage == true && name != nullptr) stored.push_back(*name);
     }
   }
   auto& status = json_object_in(tree.get_object(), "status");

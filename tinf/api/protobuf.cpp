@@ -300,10 +300,12 @@ std::optional<Pair> pair_of(std::string_view bytes) {
   return pair;
 }
 
+constexpr std::int64_t kLastSecond = 253'402'300'799;  // Of the year 9999, with which RFC 3339 ends.
+
 json::value time_of(const Pair& pair, bool micro) {
-  const auto seconds = static_cast<std::int64_t>(pair.first.number_value);
-  if (seconds <= 0) return nullptr;
-  std::string written = timestamp(WallTime(std::chrono::seconds(seconds)));
+  const std::chrono::sys_seconds time(std::chrono::seconds(static_cast<std::int64_t>(pair.first.number_value)));
+  if (time <= std::chrono::sys_seconds()) return nullptr;
+  std::string written = timestamp(time);
   if (micro) {
     char fraction[16];
     std::snprintf(fraction, sizeof fraction, ".%06uZ",
@@ -340,6 +342,7 @@ Answer<json::value> value_of(const Field& field, const WireField& wire) {
   switch (field.as) {
     case As::Time:
     case As::MicroTime:
+      if (static_cast<std::int64_t>(pair->first.number_value) > kLastSecond) return unreadable();
       return time_of(*pair, field.as == As::MicroTime);
     case As::IntOrText:  // 1: which of them; 2: the number; 3: the text.
       if (pair->first.number_value == 0) return json::value(static_cast<std::int64_t>(pair->second.number_value));

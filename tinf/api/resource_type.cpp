@@ -105,6 +105,20 @@ std::vector<PrinterColumn> columns_of(const json::value* list) {
   return columns;
 }
 
+// A DNS label as RFC 1035 has it: what names a resource, a version or, but for capitals, a kind. It then stands in JSON
+// and in paths as it is.
+bool is_label(std::string_view text) {
+  const auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  const auto plain = [&](char c) { return letter(c) || (c >= '0' && c <= '9'); };
+  return !text.empty() && text.size() <= 63 && letter(text.front()) && plain(text.back()) &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return plain(c) || c == '-'; });
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
 }  // namespace
 
 const Resource& definitions_resource() {
@@ -182,6 +196,15 @@ Answer<std::vector<ResourceTypePtr>> types_of_definition(const json::value& defi
           "spec.group");
   require(!plural.empty(), "FieldValueRequired", "Required value", "spec.names.plural");
   require(!kind.empty(), "FieldValueRequired", "Required value", "spec.names.kind");
+  const auto require_label = [&](const std::string& text, std::string field) {
+    require(is_label(text), "FieldValueInvalid",
+            "Invalid value: \"" + text +
+                "\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+                "alphabetic character, and end with an alphanumeric character",
+            std::move(field));
+  };
+  if (!plural.empty()) require_label(plural, "spec.names.plural");
+  if (!kind.empty()) require_label(lower(kind), "spec.names.kind");
   require(scope == "Namespaced" || scope == "Cluster", "FieldValueNotSupported",
           "Unsupported value: \"" + std::string(scope) + "\": supported values: \"Cluster\", \"Namespaced\"",
           "spec.scope");
@@ -192,6 +215,7 @@ Answer<std::vector<ResourceTypePtr>> types_of_definition(const json::value& defi
   std::string storage;
   if (versions != nullptr && versions->is_array()) {
     for (const auto& version : versions->get_array()) {
+      require_label(std::string(json_string_at(version, {"name"})), "spec.versions.name");
       if (is_true(json_at(version, {"storage"}))) storage = json_string_at(version, {"name"});
     }
   }

@@ -1,6 +1,7 @@
 // The wording follows k8s.io/apimachinery/pkg/api/errors.
 #include "tinf/api/status.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
@@ -29,6 +30,16 @@ Status about(Status made, const Resource& resource, std::string_view name) {
 
 std::string quoted(const Resource& resource, std::string_view name) {
   return resource.group_resource() + " \"" + std::string(name) + "\"";
+}
+
+// Messages quote what clients sent, and that need not be UTF-8, of which JSON is made.
+std::string readable(const std::string& text) {
+  const auto is_foreign = [](char c) { return (c & 0x80) != 0; };
+  if (std::none_of(text.begin(), text.end(), is_foreign)) return text;
+  if (parse_json(json_text(boost::json::value(text)))) return text;
+  std::string made;
+  for (const char c : text) made += is_foreign(c) ? "\uFFFD" : std::string(1, c);
+  return made;
 }
 
 }  // namespace
@@ -134,20 +145,20 @@ std::string Status::to_json() const {
   namespace json = boost::json;
   json::object document{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", json::object()}};
   document["status"] = code < 400 ? "Success" : "Failure";
-  if (!message.empty()) document["message"] = message;
+  if (!message.empty()) document["message"] = readable(message);
   if (!reason.empty()) document["reason"] = reason;
   json::object details;
-  if (!name.empty()) details["name"] = name;
-  if (!group.empty()) details["group"] = group;
-  if (!resource.empty()) details["kind"] = resource;
+  if (!name.empty()) details["name"] = readable(name);
+  if (!group.empty()) details["group"] = readable(group);
+  if (!resource.empty()) details["kind"] = readable(resource);
   if (!uid.empty()) details["uid"] = uid;
   if (!causes.empty()) {
     auto& list = details["causes"].emplace_array();
     for (const auto& cause : causes) {
       json::object entry;
       if (!cause.reason.empty()) entry["reason"] = cause.reason;
-      if (!cause.message.empty()) entry["message"] = cause.message;
-      if (!cause.field.empty()) entry["field"] = cause.field;
+      if (!cause.message.empty()) entry["message"] = readable(cause.message);
+      if (!cause.field.empty()) entry["field"] = readable(cause.field);
       list.push_back(std::move(entry));
     }
   }

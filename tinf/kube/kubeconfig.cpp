@@ -84,13 +84,9 @@ Result<void> merge_section(const YAML::Node& root, const fs::path& file, const c
   return Result<void>();
 }
 
-Result<void> merge_file(const fs::path& file, Merged& merged) {
-  std::ifstream stream(file);
-  std::stringstream text;
-  text << stream.rdbuf();
-  if (!stream) return invalid(file, std::string("this kubeconfig cannot be read: ") + std::strerror(errno));
+Result<void> merge_text(const std::string& text, const fs::path& file, Merged& merged) {
   try {
-    const YAML::Node root = YAML::Load(text.str());
+    const YAML::Node root = YAML::Load(text);
     merged.files += (merged.files.empty() ? "" : ", ") + file.string();
     if (root.IsNull()) return Result<void>();
     if (!root.IsMap()) return invalid(file, "is not a kubeconfig: no map at its top");
@@ -102,6 +98,14 @@ Result<void> merge_file(const fs::path& file, Merged& merged) {
     return invalid(file, std::string("is not valid YAML: ") + error.what());
   }
   return Result<void>();
+}
+
+Result<void> merge_file(const fs::path& file, Merged& merged) {
+  std::ifstream stream(file);
+  std::stringstream text;
+  text << stream.rdbuf();
+  if (!stream) return invalid(file, std::string("this kubeconfig cannot be read: ") + std::strerror(errno));
+  return merge_text(text.str(), file, merged);
 }
 
 Result<Material> material_of(const Entry& entry, const std::string& whose, const std::string& key) {
@@ -237,6 +241,10 @@ Result<Connection> resolve(const Merged& merged, const KubeconfigOptions& option
   if (!connection.server.starts_with("https://") && !connection.server.starts_with("http://")) {
     return invalid(place.file, whose + ": server \"" + connection.server + "\" is neither http nor https");
   }
+  if (const auto host = connection.server.find("://") + 3;
+      host == connection.server.size() || connection.server[host] == '/') {
+    return invalid(place.file, whose + ": server \"" + connection.server + "\" names no host");
+  }
   while (connection.server.ends_with('/')) connection.server.pop_back();
   return connection;
 }
@@ -280,6 +288,12 @@ Result<Connection> load_connection(const KubeconfigOptions& options) {
                                        ") and not inside a pod; set KUBECONFIG or --kubeconfig");
     }
   }
+  return resolve(merged, options);
+}
+
+Result<Connection> connection_of(const std::string& text, const KubeconfigOptions& options) {
+  Merged merged;
+  if (auto done = merge_text(text, options.path, merged); !done) return done.error();
   return resolve(merged, options);
 }
 

@@ -81,6 +81,9 @@ struct KubeconfigOptions {
 // entry.
 Result<Connection> load_connection(const KubeconfigOptions& options);
 
+// What load_connection() makes of `text` as what stands in `path`: no file is read.
+Result<Connection> connection_of(const std::string& text, const KubeconfigOptions& options);
+
 // The service account of the pod that we run in. NotFound: we do not run in one.
 Result<Connection> in_cluster_connection(const KubeconfigOptions& options);
 

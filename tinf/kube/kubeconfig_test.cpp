@@ -62,6 +62,17 @@ TEST_F(KubeconfigTest, ReadsTheCurrentContextOfTheFileAtHome) {
   EXPECT_THAT(connection->origin, AllOf(HasSubstr("\"dev\""), HasSubstr(".kube/config")));
 }
 
+TEST_F(KubeconfigTest, ATextIsUnderstoodWithoutItsFile) {
+  options.path = "/nowhere/config";
+  const auto connection = connection_of(
+      "current-context: dev\nclusters: [{name: c, cluster: {server: 'https://a', certificate-authority: ca.crt}}]\n"
+      "contexts: [{name: dev, context: {cluster: c}}]\n",
+      options);
+  ASSERT_TRUE(connection) << connection.error().message;
+  EXPECT_EQ(connection->certificate_authority.path, "/nowhere/ca.crt");
+  EXPECT_THAT(connection_of("[", options).error().message, HasSubstr("/nowhere/config"));
+}
+
 TEST_F(KubeconfigTest, TheFirstFileOfKubeconfigThatNamesAThingWins) {
   const std::string first = write("1", "contexts: [{name: x, context: {cluster: a, user: u}}]\ncurrent-context: x\n");
   const std::string second = write("2",
@@ -182,8 +193,8 @@ TEST_F(KubeconfigTest, RefusesWhatItCannotFollowAndSaysWhere) {
     EXPECT_EQ(error().code, Code::Invalid) << user;
     EXPECT_THAT(error().message, AllOf(HasSubstr(complaint), HasSubstr("user \"u\""), HasSubstr(".kube/config")));
   }
-  for (const char* cluster :
-       {"x: y", "server: 'ftp://a'", "server: 'https://a', insecure-skip-tls-verify: true, certificate-authority: b"}) {
+  for (const char* cluster : {"x: y", "server: 'ftp://a'", "server: 'https://'", "server: 'https:///a'",
+                              "server: 'https://a', insecure-skip-tls-verify: true, certificate-authority: b"}) {
     write_dev(cluster, "");
     EXPECT_EQ(error().code, Code::Invalid) << cluster;
   }

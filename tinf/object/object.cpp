@@ -67,6 +67,7 @@ struct Object::Scanner {
   const char* begin;
   Span kind, api_version, namespace_name, name, uid, resource_version, labels, annotations, managed_fields;
   bool has_metadata = false;
+  bool has_managed_fields = false;
 
   Span span_of(const char* from, const char* to) const {
     return Span{static_cast<std::uint32_t>(from - begin), static_cast<std::uint32_t>(to - from)};
@@ -96,18 +97,22 @@ struct Object::Scanner {
       if (auto error = value.get_array().get(array)) return error;
       if (auto error = array.raw_json().get(raw)) return error;
     } else {
-      return simdjson::SUCCESS;  // null, as some writers put it: as if it were not there.
+      out = Span();  // null, as some writers put it: as if it were not there.
+      return simdjson::SUCCESS;
     }
     out = span_of(raw.data(), raw.data() + raw.size());
     return simdjson::SUCCESS;
   }
 
+  // Names are compared unescaped: whoever reads the object after us must find in it what we found.
   simdjson::error_code scan_metadata(simdjson::ondemand::object metadata, bool cut_managed_fields) {
     for (auto entry : metadata) {
       simdjson::ondemand::field field;
+      std::string_view key;
       if (auto error = std::move(entry).get(field)) return error;
-      const auto key = field.key();
-      simdjson::error_code error = simdjson::SUCCESS;
+      const char* const from = field.key().raw() - 1;
+      simdjson::error_code error = field.unescaped_key().get(key);
+      if (error) return error;
       if (key == "name") {
         error = string_span(field.value(), name);
       } else if (key == "namespace") {
@@ -121,7 +126,8 @@ struct Object::Scanner {
       } else if (key == "annotations") {
         error = raw_span(field.value(), annotations);
       } else if (cut_managed_fields && key == "managedFields") {
-        const char* from = key.raw() - 1;
+        if (has_managed_fields) return simdjson::TAPE_ERROR;  // Two of them: one would stay.
+        has_managed_fields = true;
         error = raw_span(field.value(), managed_fields);
         if (managed_fields.length > 0) {
           managed_fields = with_separator(from, begin + managed_fields.offset + managed_fields.length);
@@ -135,9 +141,10 @@ struct Object::Scanner {
   simdjson::error_code scan(simdjson::ondemand::object object, bool cut_managed_fields) {
     for (auto entry : object) {
       simdjson::ondemand::field field;
+      std::string_view key;
       if (auto error = std::move(entry).get(field)) return error;
-      const auto key = field.key();
-      simdjson::error_code error = simdjson::SUCCESS;
+      simdjson::error_code error = field.unescaped_key().get(key);
+      if (error) return error;
       if (key == "metadata") {
         if (has_metadata) return simdjson::TAPE_ERROR;  // Two of them: which one counts depends on the reader.
         has_metadata = true;
@@ -198,9 +205,11 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   }
 
   // From here on nothing can fail: put the bytes that stay together.
+  const bool lacks_kind = found.kind.offset == 0;  // A value never stands there; an empty one has a place.
+  const bool lacks_api_version = found.api_version.offset == 0;
   std::string front;
-  if (found.kind.length == 0 && !options.kind.empty()) front.append("\"kind\":\"").append(options.kind).append("\",");
-  if (found.api_version.length == 0 && !options.api_version.empty()) {
+  if (lacks_kind && !options.kind.empty()) front.append("\"kind\":\"").append(options.kind).append("\",");
+  if (lacks_api_version && !options.api_version.empty()) {
     front.append("\"apiVersion\":\"").append(options.api_version).append("\",");
   }
   const std::size_t brace = json.find('{') + 1;
@@ -230,10 +239,10 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   };
   object->kind_ = moved(found.kind);
   object->api_version_ = moved(found.api_version);
-  if (found.kind.length == 0 && !options.kind.empty()) {
+  if (lacks_kind && !options.kind.empty()) {
     object->kind_ = Span{static_cast<std::uint32_t>(brace + 8), static_cast<std::uint32_t>(options.kind.size())};
   }
-  if (found.api_version.length == 0 && !options.api_version.empty()) {
+  if (lacks_api_version && !options.api_version.empty()) {
     const auto from = brace + front.size() - options.api_version.size() - 2;
     object->api_version_ =
         Span{static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(options.api_version.size())};
@@ -274,6 +283,7 @@ namespace {
 // Calls `use(value, bytes)` with the value at `pointer`; false if there is none.
 template <class Use>
 bool with_value_at(std::string_view raw, std::string_view pointer, Use use) {
+  if (pointer.empty()) return false;  // The object as a whole, of which simdjson makes a document and no value.
   const auto padded = padded_copy.of(raw);
   simdjson::ondemand::document document;
   simdjson::ondemand::value value;

@@ -45,6 +45,37 @@ TEST(Object, CutsManagedFieldsWhereverTheyStand) {
   EXPECT_EQ(parsed(kConfigMap, keep)->raw(), kConfigMap);
 }
 
+TEST(Object, RefusesManagedFieldsThatStandThereTwice) {
+  // To cut the one would leave the other; and the second, being null, once gave the cut a length below zero.
+  for (const auto* bad : {R"({"metadata":{"name":"a","managedFields":[1,2],"managedFields":null}})",
+                          R"({"metadata":{"name":"a","managedFields":[1],"managedFields":[2]}})",
+                          R"({"metadata":{"name":"a","managedFields":[1],"managed\u0046ields":[2]}})"}) {
+    EXPECT_FALSE(Object::parse(bad)) << bad;
+  }
+  EXPECT_EQ(parsed(R"({"metadata":{"managedFields":null,"name":"a"}})")->name(), "a");
+}
+
+TEST(Object, ReadsNamesOfMembersUnescaped) {
+  const auto object =
+      parsed(R"({"k\u0069nd":"K","metad\u0061ta":{"n\u0061me":"a","l\u0061bels":{"x":"y"},"managed\u0046ields":[1]}})");
+  EXPECT_EQ(object->raw(), R"({"k\u0069nd":"K","metad\u0061ta":{"n\u0061me":"a","l\u0061bels":{"x":"y"}}})");
+  EXPECT_EQ(object->kind(), "K");
+  EXPECT_THAT(object->labels(), ElementsAre(Pair("x", "y")));
+  EXPECT_FALSE(Object::parse(R"({"metadata":{"name":"a"},"met\u0061data":{"name":"b"}})"));
+}
+
+TEST(Object, OfTwoLabelsMembersTheLastOneCounts) {
+  EXPECT_THAT(parsed(R"({"metadata":{"name":"a","labels":{"x":"y"},"labels":null}})")->labels(), ElementsAre());
+}
+
+TEST(Object, GivesNoSecondKindToWhatHasAnEmptyOne) {
+  ParseOptions options;
+  options.kind = "ConfigMap";
+  options.api_version = "v1";
+  EXPECT_EQ(parsed(R"({"kind":"","metadata":{"name":"a"}})", options)->raw(),
+            R"({"apiVersion":"v1","kind":"","metadata":{"name":"a"}})");
+}
+
 TEST(Object, GivesAListItemTheTypeThatItsListCarries) {
   ParseOptions options;
   options.kind = "ConfigMap";
@@ -65,6 +96,9 @@ TEST(Object, FindsValuesByPointer) {
   EXPECT_EQ(object->json_at("/spec/o"), R"({"k":1})");
   EXPECT_EQ(object->json_at("/spec/none"), std::nullopt);
   EXPECT_EQ(object->string_at("/spec/replicas"), std::nullopt);
+  EXPECT_EQ(object->json_at(""), object->raw());
+  EXPECT_EQ(object->string_at(""), std::nullopt);
+  EXPECT_EQ(object->integer_at(""), std::nullopt);
 }
 
 TEST(Object, RefusesWhatIsNotAnObject) {

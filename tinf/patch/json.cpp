@@ -10,8 +10,6 @@ namespace tinf {
 namespace json = boost::json;
 namespace {
 
-constexpr std::size_t kMaximumDepth = 256;  // As Object::parse.
-
 void write(const json::value& value, std::string& out) {
   switch (value.kind()) {
     case json::kind::object: {
@@ -51,7 +49,7 @@ void write(const json::value& value, std::string& out) {
 
 Result<json::value> parse_json(std::string_view text) {
   json::parse_options options;
-  options.max_depth = kMaximumDepth;
+  options.max_depth = kMaximumJsonDepth;
   boost::system::error_code failure;
   auto value = json::parse(json::string_view(text.data(), text.size()), failure, {}, options);
   if (failure) return Error(Code::Invalid, "not valid JSON: " + failure.message());

@@ -10,6 +10,8 @@
 
 namespace tinf {
 
+constexpr std::size_t kMaximumJsonDepth = 256;  // As Object::parse.
+
 // Invalid: not JSON, or nested deeper than an Object may be.
 Result<boost::json::value> parse_json(std::string_view text);
 

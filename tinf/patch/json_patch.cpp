@@ -1,5 +1,6 @@
 // RFC 6902 on Boost.JSON trees.
 // Its own pointer walk, because add and remove need the parent and the array index "-".
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <vector>
@@ -12,6 +13,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t kMaximumOperations = 10'000;  // As kube-apiserver.
+constexpr std::size_t kMaximumCopied = 3 << 20;     // Bytes, of all copies together; as kube-apiserver.
 
 std::optional<std::vector<std::string>> tokens_of(std::string_view pointer) {
   std::vector<std::string> tokens;
@@ -52,6 +54,23 @@ json::value* walk(json::value& root, const std::vector<std::string>& tokens, std
   return at;
 }
 
+std::size_t depth_of(const json::value& value) {
+  std::size_t deepest = 0;
+  if (const auto* object = value.if_object()) {
+    for (const auto& member : *object) deepest = std::max(deepest, depth_of(member.value()));
+  } else if (const auto* array = value.if_array()) {
+    for (const auto& item : *array) deepest = std::max(deepest, depth_of(item));
+  } else {
+    return 0;
+  }
+  return deepest + 1;
+}
+
+// Every operation may go deeper than the one before; nothing may become deeper than what can be read.
+bool fits_at(const std::vector<std::string>& path, const json::value& value) {
+  return path.size() + depth_of(value) <= kMaximumJsonDepth;
+}
+
 bool add(json::value& root, const std::vector<std::string>& tokens, json::value value) {
   if (tokens.empty()) {
     root = std::move(value);
@@ -89,7 +108,7 @@ Error cannot(const json::value& operation, std::string_view why) {
                "the JSON patch operation " + json_text(operation) + " cannot be applied: " + std::string(why));
 }
 
-Result<void> apply(json::value& target, const json::value& operation) {
+Result<void> apply(json::value& target, const json::value& operation, std::size_t& copied) {
   const auto name = json_string_at(operation, {"op"});
   const json::value* path_value = json_at(operation, {"path"});
   if (path_value == nullptr || !path_value->is_string()) return cannot(operation, "it has no path");
@@ -100,6 +119,7 @@ Result<void> apply(json::value& target, const json::value& operation) {
 
   if (name == "add" || name == "replace" || name == "test") {
     if (value == nullptr) return cannot(operation, "it has no value");
+    if (name != "test" && !fits_at(*path, *value)) return cannot(operation, "the object would nest too deep");
     if (name == "test") {
       if (place == nullptr ? !value->is_null() : *place != *value) return cannot(operation, "the test failed");
     } else if (name == "replace") {
@@ -118,8 +138,13 @@ Result<void> apply(json::value& target, const json::value& operation) {
     const auto from = tokens_of(json_string_at(operation, {"from"}));
     json::value* source = from ? walk(target, *from, from->size()) : nullptr;
     if (source == nullptr) return cannot(operation, "there is nothing at \"from\"");
+    if (!fits_at(*path, *source)) return cannot(operation, "the object would nest too deep");
+    // Copies of copies grow without an end.
+    if (name == "copy" && (copied += json_text(*source).size()) > kMaximumCopied) {
+      return cannot(operation, "the copies add up to more than " + std::to_string(kMaximumCopied) + " bytes");
+    }
     json::value moved = *source;
-    if (name == "move") remove(target, *from);
+    if (name == "move" && !remove(target, *from)) return cannot(operation, "the whole object cannot be moved");
     if (!add(target, *path, std::move(moved))) return cannot(operation, "there is no such place");
     return Result<void>();
   }
@@ -135,8 +160,9 @@ Result<void> apply_json_patch(json::value& target, const json::value& patch) {
     return Error(Code::Invalid, "a JSON patch of " + std::to_string(operations->size()) + " operations: the limit is " +
                                     std::to_string(kMaximumOperations));
   }
+  std::size_t copied = 0;
   for (const auto& operation : *operations) {
-    if (auto done = apply(target, operation); !done) return done;
+    if (auto done = apply(target, operation, copied); !done) return done;
   }
   return Result<void>();
 }

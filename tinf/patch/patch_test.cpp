@@ -61,6 +61,23 @@ TEST(JsonPatch, RefusesWhatDoesNotFit) {
   }
 }
 
+TEST(JsonPatch, BoundsWhatItsCopiesAddUpTo) {
+  std::string patch = "[";
+  for (int i = 0; i < 40; ++i) patch += R"({"op":"copy","from":"","path":"/l/-"},)";
+  patch.back() = ']';
+  EXPECT_TRUE(json_patched(R"({"l":["x"]})", patch).starts_with("error"));
+}
+
+TEST(JsonPatch, MakesNothingDeeperThanWhatCanBeRead) {
+  std::string patch = "[", place = "/l";
+  for (int i = 0; i < 200; ++i, place += "/0/0") {
+    patch += R"({"op":"add","path":")" + place + R"(/-","value":[[]]},)";
+  }
+  patch.back() = ']';
+  EXPECT_TRUE(json_patched(R"({"l":[]})", patch).starts_with("error"));
+  EXPECT_TRUE(json_patched(R"({"l":[]})", R"([{"op":"move","from":"","path":"/l/-"}])").starts_with("error"));
+}
+
 TEST(MergePatch, FollowsTheRfc) {
   EXPECT_EQ(merged(R"({"a":"b","c":{"d":"e","f":"g"}})", R"({"a":"z","c":{"f":null}})"), R"({"a":"z","c":{"d":"e"}})");
   EXPECT_EQ(merged(R"({"a":[1]})", R"({"a":[2],"b":{"c":null,"d":1}})"), R"({"a":[2],"b":{"d":1}})");
