@@ -1,4 +1,6 @@
 // devcluster: a small Kubernetes API server in one process, in memory: for demos, tests and first steps.
+#include <sys/stat.h>
+
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <fstream>
@@ -12,13 +14,17 @@ using namespace tinf;
 namespace {
 
 Task<void> serve(Runtime& runtime, api::ApiServer& server, std::string kubeconfig_out, int& code) {
-  auto listening = co_await server.listen();
-  if (!listening) {
-    std::cerr << "devcluster: " << listening.error().message << "\n";
+  auto ready = co_await server.listen();
+  if (ready && !kubeconfig_out.empty()) {
+    umask(077);  // It may hold a token.
+    if (!(std::ofstream(kubeconfig_out) << server.kubeconfig("devcluster") << std::flush))
+      ready = Error(Code::Internal, kubeconfig_out + " cannot be written");
+  }
+  if (!ready) {
+    std::cerr << "devcluster: " << ready.error().message << "\n";
     code = 1;
     co_return;
   }
-  if (!kubeconfig_out.empty()) std::ofstream(kubeconfig_out) << server.kubeconfig("devcluster");
   std::cout << "devcluster serves " << server.url() << std::endl;
   asio::signal_set signals(runtime.executor, SIGINT, SIGTERM);
   TaskGroup group(runtime.executor);

@@ -1,4 +1,4 @@
-// Boost.Beast reads requests and frames answers; nothing else in the project knows it.
+// Boost.Beast reads requests and frames answers.
 // One coroutine per connection; one sweep a second for all deadlines, so that an idle watch owns no timer.
 #include "tinf/api/api_server.h"
 

@@ -12,7 +12,7 @@ constexpr Duration kNotReadyRetry = std::chrono::seconds(10);
 constexpr std::uint32_t kMaximumPages = 1 << 20;
 constexpr int kFruitlessQuestions = 4;
 constexpr int kDigestsBeforeUs = 3;  // One or two may be late.
-constexpr int kSilentDigests = 3;  // Intervals without a word about our stream, after which we ask.
+constexpr int kSilentDigests = 3;    // Intervals without a word about our stream, after which we ask.
 
 }  // namespace
 
@@ -276,7 +276,9 @@ void Follower::receive(wire::Page page) {
     state_ = State::Receiving;
   }
   const bool contradicts = page.at != incoming_->at && !wire::broken(wire::Rule::PagesBelongToOneSnapshot);
-  if (contradicts || page.number >= kMaximumPages || (incoming_->last && page.number > *incoming_->last)) {
+  const bool beyond_the_last = (incoming_->last && page.number > *incoming_->last) ||
+                               (page.last && incoming_->pages.size() > std::size_t{page.number} + 1);
+  if (contradicts || beyond_the_last || page.number >= kMaximumPages) {
     drop_incoming();
     return ask_later();
   }
@@ -335,8 +337,8 @@ void Follower::finish_snapshot() {
     position_ = wire::Position();
     return ask_later();
   }
-  // Frames were faster. Where the copy stood there already when it asked, the provider knows better: no stream of its own
-  // has led us there.
+  // Frames were faster. Where the copy stood there already when it asked, the provider knows better: no stream of its
+  // own has led us there.
   const bool overtaken = position_.epoch == done.at.epoch && done.at.sequence < position_.sequence;
   if (overtaken && (asked_have_.epoch != done.at.epoch || asked_have_.sequence <= done.at.sequence)) return ask(true);
   ++counts_.snapshots;

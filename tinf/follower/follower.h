@@ -148,7 +148,7 @@ class Follower {
   Clock& clock_;
   Random& random_;
   Backoff backoff_;
-  Backoff contradicted_;    // How soon we ask again where answers contradict themselves.
+  Backoff contradicted_;   // How soon we ask again where answers contradict themselves.
   std::uint64_t request_;  // Of the last watch.
   State state_ = State::Idle;
   TimePoint deadline_ = TimePoint::max();
@@ -165,7 +165,7 @@ class Follower {
   std::size_t early_events_ = 0;
   std::optional<Incoming> incoming_;
   std::optional<Reconciliation> repair_;
-  TimePoint repair_current_at_{};               // As in Proof.
+  TimePoint repair_current_at_{};  // As in Proof.
   // What the last watch named.
   wire::Position asked_have_;
   std::optional<Fingerprint> asked_inventory_;

@@ -369,6 +369,17 @@ TEST_F(FollowerTest, ASetFromBeforeTheCopyIsTakenWhereTheCopyStoodThereWhenItAsk
   EXPECT_THAT(told(), ElementsAre("= b2"));
 }
 
+TEST_F(FollowerTest, ALastPageBeforePagesThatHaveComeContradictsThem) {
+  follower->path_up();
+  request = asked()->request;
+  const std::vector<ObjectPtr> all{object("a", 1), object("b", 1), object("c", 1)};
+  follower->receive(page(0, false, {object("a", 1)}, all));
+  follower->receive(page(2, false, {object("c", 1)}, all));
+  follower->receive(page(1, true, {object("b", 1)}, all));
+  EXPECT_THAT(told(), IsEmpty());
+  EXPECT_EQ(follower->counts().contradictions, 1u);
+}
+
 TEST_F(FollowerTest, AnswersThatContradictThemselvesAreAskedForAtABoundedPace) {
   follower->path_up();
   int asked_times = 0;

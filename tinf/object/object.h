@@ -78,7 +78,7 @@ class Object {
     std::uint32_t offset = 0;
     std::uint32_t length = 0;
   };
-  struct Scanner;                                         // Finds the spans; the one user of simdjson here.
+  struct Scanner;                                         // Finds the spans.
   static constexpr std::size_t kAllocationOverhead = 48;  // Control block and two malloc headers.
 
   Object() = default;

@@ -62,7 +62,7 @@ struct Scope {
 
   auto operator<=>(const Scope&) const = default;
 
-  // All members in one text; docs/protocol.md has the grammar.
+  // All members in one text; docs/protocol.md has the grammar, under Topics.
   std::string canonical() const;
   // 16 hexadecimal digits: XXH3-64 of canonical(). Names the scope in topics.
   std::string id() const;

@@ -64,5 +64,13 @@ TEST(ResourceVersion, ComparesOnlyDecimalOnes) {
   EXPECT_FALSE(ResourceVersion("a/9").is_before(ResourceVersion("a/10")));
 }
 
+// docs/protocol.md names this one: whoever computes ids from it must come to the same.
+TEST(Scope, HasTheIdThatTheProtocolsPaperGivesAsAnExample) {
+  Scope scope;
+  scope.resource = Resource{"", "v1", "configmaps"};
+  EXPECT_EQ(scope.canonical(), "/v1/configmaps\nn=\nl=\nf=\np=full");
+  EXPECT_EQ(scope.id(), "84f098daca8cd930");
+}
+
 }  // namespace
 }  // namespace tinf

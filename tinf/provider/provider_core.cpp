@@ -9,8 +9,9 @@ namespace tinf {
 namespace {
 
 constexpr Duration kLeaseCheck = std::chrono::seconds(1);
-constexpr std::size_t kDigestStreams = 256;  // About 30 KiB before compression.
-constexpr std::size_t kRangeItems = 2048;    // Pieces and entries in one message: about 30 KiB after compression.
+constexpr std::size_t kDigestStreams = 256;    // About 30 KiB before compression.
+constexpr std::size_t kRangeItems = 2048;      // Pieces and entries in one message: about 30 KiB after compression.
+constexpr std::size_t kScopeBytes = 16 << 10;  // Of one scope's texts: more than any URL of an API server takes.
 constexpr std::size_t kKeysOfARange = 16;
 constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kControlMessages = 8192;  // Beyond, requests are not answered: their senders ask again.
@@ -105,11 +106,22 @@ void ProviderCore::on(TimePoint now, const wire::Watch& watch) {
                            " in version " + watch.scope.resource.version +
                            ": its provider's account may not list it, or --allow and --offer leave it out");
   }
+  if (watch.scope.canonical().size() > kScopeBytes) {
+    return refuse_with(Code::Invalid, "the names and selectors of a scope may have " + std::to_string(kScopeBytes) +
+                                          " bytes together");
+  }
   auto stream = streams_.find(id);
+  const bool known = stream != streams_.end() && outboxes_.at(id).subscriptions.count(watch.client) > 0;
+  if (!known && counts().subscriptions >= options_.maximum_subscriptions) {
+    return refuse_with(Code::TooManyRequests, "cluster " + options_.cluster + " has " +
+                                                  std::to_string(options_.maximum_subscriptions) +
+                                                  " subscriptions already, as many as it may: let some end");
+  }
   if (stream == streams_.end()) {
-    if (streams_.size() >= options_.maximum_scopes || counts().subscriptions >= options_.maximum_subscriptions) {
-      return refuse_with(Code::TooManyRequests,
-                         "cluster " + options_.cluster + " follows as many scopes as it may already");
+    if (streams_.size() >= options_.maximum_scopes) {
+      return refuse_with(Code::TooManyRequests, "cluster " + options_.cluster + " follows " +
+                                                    std::to_string(options_.maximum_scopes) +
+                                                    " scopes already, as many as it may: ask for fewer");
     }
     if (streams_.empty()) digest_due_ = full_digest_due_ = now + options_.digest_interval;
     stream =

@@ -313,6 +313,25 @@ TEST_F(ProviderCoreTest, MoreScopesThanAllowedAreRefusedAndTheOthersGoOn) {
   EXPECT_EQ(core.streams().size(), 2u);
 }
 
+TEST_F(ProviderCoreTest, MoreSubscriptionsThanAllowedAreRefusedAndThoseThatAreThereGoOn) {
+  ProviderOptions options = small_options();
+  options.maximum_subscriptions = 2;
+  ProviderCore few(options, random);
+  few.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
+            "uid", "v1.34");
+  few.connected(now);
+  for (const char* client : {"a", "b", "c", "a"}) few.receive(now, watch(client));
+  EXPECT_EQ(few.counts().subscriptions, 2u);
+  EXPECT_EQ(few.counts().refusals, 1u);
+}
+
+TEST_F(ProviderCoreTest, AScopeWhoseTextsNoServerWouldTakeIsRefused) {
+  auto endless = watch();
+  endless.scope.label_selector = "a=" + std::string(20000, 'x');
+  core.receive(now, endless);
+  EXPECT_EQ(said_of<wire::Notice>().at(0).code, Code::Invalid);
+}
+
 TEST_F(ProviderCoreTest, AClientIdThatWouldBeAnotherTopicIsNotAnswered) {
   core.receive(now, watch("../other"));
   core.receive(now, watch("a/b"));

@@ -1,6 +1,7 @@
 // JSON bodies to values. Everything here may have been written by an enemy: each refusal says why.
 #include <simdjson.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 #include <limits>
@@ -12,6 +13,10 @@ namespace tinf::wire {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::size_t kMaximumTree =
+    4 << 20;  // Bytes of a body without objects; as a tree it takes several times that.
+constexpr std::size_t kMaximumResources = 4096;  // That one cluster offers.
 
 Error invalid(std::string what) {
   return Error(Code::Invalid, std::move(what));
@@ -185,6 +190,13 @@ Body read_digest(Reader& in) {
   return digest;
 }
 
+// Lower-case letters, digits, '-' and '.'; "" as well.
+bool is_dns_name(std::string_view text) {
+  return text.size() <= 253 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+         });
+}
+
 Body read_presence(Reader& in) {
   Presence presence;
   presence.state = in.text("state") == "present" ? Presence::State::Present : Presence::State::Lost;
@@ -198,6 +210,8 @@ Body read_presence(Reader& in) {
   for (const json::value& value : in.array("versions")) {
     if (value.is_int64()) presence.versions.push_back(static_cast<int>(value.get_int64()));
   }
+  if (in.array("resources").size() > kMaximumResources)
+    return in.fail("resources", "a list of a bearable length"), presence;
   for (const json::value& value : in.array("resources")) {
     if (!value.is_object()) return in.fail("resources", "a list of objects"), presence;
     Reader one(value.get_object());
@@ -210,6 +224,11 @@ Body read_presence(Reader& in) {
                                               one.flag("namespaced"),
                                               one.flag("preferred")});
     in.take_error(one);
+    // Names end up in lines that people and scripts read.
+    const Resource& resource = presence.resources.back().resource;
+    const bool plain = is_dns_name(resource.group) && is_dns_name(resource.version) && is_dns_name(resource.name);
+    if (!plain || resource.version.empty() || resource.name.empty())
+      return in.fail("resources", "named by DNS names"), presence;
   }
   return presence;
 }
@@ -520,6 +539,9 @@ Result<Body> decode_body(std::string_view kind, std::string_view text) {
   if (kind == "objects") return read_objects(text);
   const ReadBody read = reader_of(kind);
   if (read == nullptr) return invalid("a message of the unknown kind \"" + std::string(kind.substr(0, 64)) + "\"");
+  if (text.size() > kMaximumTree)
+    return invalid("a " + std::string(kind) + " of " + std::to_string(text.size()) + " bytes, above the limit of " +
+                   std::to_string(kMaximumTree));
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = 16;  // Our own messages nest four deep.

@@ -105,6 +105,21 @@ TEST(Wire, AnswersComeBackEqual) {
   EXPECT_EQ(equal.behind_seconds, 61u);
 }
 
+TEST(Wire, AResourceWhoseNameIsNoDnsNameIsRefused) {
+  Presence presence;
+  presence.cluster = "cluster1";
+  presence.resources = {{{"apps", "v1", "deployments\nc2"}, "D", "", {}, {}, {"list"}, true, true}};
+  Decoder decoder;
+  const auto decoded = through_the_wire(encode(presence), decoder);
+  ASSERT_FALSE(decoded);
+  EXPECT_THAT(decoded.error().message, HasSubstr("DNS names"));
+}
+
+TEST(Wire, ABodyWithoutObjectsIsHeldToASmallerLimit) {
+  const std::string large = R"({"client":")" + std::string(5 << 20, 'x') + "\"}";
+  EXPECT_THAT(decode_body("hello", large).error().message, HasSubstr("above the limit"));
+}
+
 TEST(Wire, RangesComeBackEqual) {
   const ObjectKey m{"default", "m"};
   Ranges ranges{"s", "n", {"e", 1}, {3, 1, 2}, 5, 61, {}};
