@@ -15,11 +15,10 @@ namespace {
 
 Task<void> serve(Runtime& runtime, api::ApiServer& server, std::string kubeconfig_out, int& code) {
   auto ready = co_await server.listen();
-  if (ready && !kubeconfig_out.empty()) {
-    umask(077);  // It may hold a token.
-    if (!(std::ofstream(kubeconfig_out) << server.kubeconfig("devcluster") << std::flush))
-      ready = Error(Code::Internal, kubeconfig_out + " cannot be written");
-  }
+  umask(077);  // The kubeconfig may hold a token.
+  const bool wanted = ready && !kubeconfig_out.empty();
+  if (wanted && !(std::ofstream(kubeconfig_out) << server.kubeconfig("devcluster") << std::flush))
+    ready = Error(Code::Internal, kubeconfig_out + " cannot be written");
   if (!ready) {
     std::cerr << "devcluster: " << ready.error().message << "\n";
     code = 1;
