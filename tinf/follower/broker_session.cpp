@@ -50,14 +50,23 @@ wire::Position position_of(const std::string& version) {
 
 // A follower with those who wait for it.
 struct BrokerSession::Channel {
-  Channel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime)
-      : cluster(std::move(cluster_name)), follower(scope, std::move(options), runtime.clock, runtime.random) {}
+  Channel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime,
+          const StoreReader* where)
+      : cluster(std::move(cluster_name)),
+        follower(scope, std::move(options), runtime.clock, runtime.random),
+        store(where) {
+    if (store == nullptr) return;
+    follower.find_stored_with([reader = store](const ObjectKey& key) {
+      auto found = reader->get(key);
+      return found ? std::move(*found) : nullptr;
+    });
+  }
 
   const std::string cluster;
   Follower follower;
   Signal changed;         // Deliveries have come.
   std::string delivered;  // The version that the consumer stands at.
-  const StoreReader* store = nullptr;
+  const StoreReader* const store;
   TimePoint measure_at{};                // The next part of the store.
   ObjectKey measure_from;                // The next one begins here.
   std::optional<TimePoint> repaired_at;  // By what was measured of the store.
@@ -114,8 +123,7 @@ class BrokerSession::Source final : public ListerWatcher {
   SourceTraits traits() const override { return SourceTraits(); }
 
   Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
-    auto channel = session_.channel(cluster_, scope);
-    channel->store = store_;
+    auto channel = session_.channel(cluster_, scope, store_);
     scopes_.insert(scope.id());
     // A list that is given up must not be told of any further.
     struct Telling {
@@ -151,8 +159,7 @@ class BrokerSession::Source final : public ListerWatcher {
   }
 
   Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
-    auto channel = session_.channel(cluster_, scope);
-    channel->store = store_;
+    auto channel = session_.channel(cluster_, scope, store_);
     scopes_.insert(scope.id());
     if (options.initial_events)
       co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
@@ -190,10 +197,11 @@ std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster, c
   return std::make_unique<Source>(*this, cluster, store);
 }
 
-std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope) {
+std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope,
+                                                               const StoreReader* store) {
   auto& slot = channels_[{cluster, scope.id()}];
   if (!slot) {
-    slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_);
+    slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_, store);
     if (reachable(cluster)) admission_.want({cluster, scope.id()});
     tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
       auto subscribed = co_await self.transport_.subscribe(std::move(filter));

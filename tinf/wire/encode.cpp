@@ -63,6 +63,7 @@ std::pair<std::string, json::object> to_json(const Watch& watch) {
                    {"request", watch.request}};
   put_position(out, watch.have);
   if (watch.inventory) out["inventory"] = watch.inventory->to_string();
+  if (watch.patches) out["patches"] = true;
   return {"watch", std::move(out)};
 }
 
@@ -203,12 +204,31 @@ void EventsWriter::put(const Object& object, std::uint64_t sequence) {
   items_.append("\"put\":").append(object.raw()).append("}");
 }
 
+void EventsWriter::patch(const ObjectKey& key, std::uint64_t base, const std::vector<Splice>& splices,
+                         std::uint64_t sequence) {
+  begin(sequence);
+  items_.append("\"patch\":{");
+  name(key);
+  items_.append(",\"base\":\"").append(hex(base)).append("\",\"splices\":[");
+  for (const Splice& splice : splices) {
+    if (&splice != &splices.front()) items_.append(",");
+    items_.append("[").append(std::to_string(splice.keep)).append(",").append(std::to_string(splice.drop));
+    items_.append(",").append(quote(splice.insert)).append("]");
+  }
+  items_.append("]}}");
+}
+
+void EventsWriter::name(const ObjectKey& key) {
+  if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quote(key.namespace_name)).append(",");
+  items_.append("\"name\":").append(quote(key.name));
+}
+
 void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::string_view resource_version,
                           std::uint64_t sequence) {
   begin(sequence);
   items_.append("\"delete\":{");
-  if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quote(key.namespace_name)).append(",");
-  items_.append("\"name\":").append(quote(key.name)).append(",\"uid\":").append(quote(uid));
+  name(key);
+  items_.append(",\"uid\":").append(quote(uid));
   items_.append(",\"resourceVersion\":").append(quote(resource_version)).append("}}");
 }
 
@@ -250,12 +270,16 @@ Encoded encode(const Body& body) {
         using T = std::decay_t<decltype(message)>;
         if constexpr (std::is_same_v<T, Frame>) {
           EventsWriter writer(0);
+          auto patch = message.patches.begin();
           for (std::size_t i = 0; i < message.events.size(); ++i) {
             const WatchEvent& event = message.events[i];
             if (event.type == EventType::Deleted) {
               writer.remove(event.key, event.uid, event.resource_version, message.sequences[i]);
-            } else {
+            } else if (event.object) {
               writer.put(*event.object, message.sequences[i]);
+            } else {
+              writer.patch(event.key, patch->base, patch->splices, message.sequences[i]);
+              ++patch;
             }
           }
           return std::move(writer).finish_frame(message);
