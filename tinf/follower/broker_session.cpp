@@ -19,6 +19,8 @@ constexpr Duration kRecordBack = 5s;           // How long the record of our cli
 constexpr Duration kGoodbye = 1s;              // For what is still to be said.
 constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that takes none.
 constexpr std::size_t kMaximumBody = 256 << 10;
+constexpr std::size_t kWaitingEvents = 2048;     // From which on who takes them goes before further messages,
+constexpr int kTurnsOfConsumer = 64;             // for so long.
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
 // How often a part of a large store is measured, and how long all parts of any store take: less than a digest's
@@ -325,8 +327,21 @@ Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
       on_disconnected();
       if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
     } else {
+      fed_.reset();
       failure = on_message(std::get<Message>(event));
+      co_await let_consumer_run();
     }
+  }
+}
+
+// Messages that wait already would keep the strand until none is left, and what they bring would overflow, be dropped
+// and be asked for again, while those who are to take it wait for their turn. A store that needs longer than turns is
+// not waited for.
+Task<void> BrokerSession::let_consumer_run() {
+  for (int turns = 0; turns < kTurnsOfConsumer; ++turns) {
+    const auto channel = fed_.lock();
+    if (!channel || channel->follower.waiting_events() < kWaitingEvents) break;
+    co_await asio::post(runtime_.executor, asio::use_awaitable);
   }
 }
 
@@ -502,7 +517,10 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
   } else if (auto* notice = std::get_if<wire::Notice>(&body)) {
     if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
   }
-  if (found != channels_.end()) pump(*found->second);
+  if (found != channels_.end()) {
+    pump(*found->second);
+    fed_ = found->second;
+  }
   admit();
 }
 

@@ -92,6 +92,7 @@ class BrokerSession {
   using ChannelName = std::pair<std::string, std::string>;  // Cluster, scope id.
 
   Task<void> receive_loop(std::optional<Error>& failure);
+  Task<void> let_consumer_run();
   Task<void> send_loop();
   Task<bool> said_all();
   Task<void> tick_loop();
@@ -128,6 +129,7 @@ class BrokerSession {
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
   std::map<ChannelName, std::shared_ptr<Channel>> channels_;
+  std::weak_ptr<Channel> fed_;  // By the last message.
   Admission admission_;
   wire::Sender sender_;
   wire::Decoder decoder_;

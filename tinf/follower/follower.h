@@ -91,6 +91,7 @@ class Follower {
   std::optional<Delivery> next_delivery();
   // Everything delivered so far is in the consumer's store; so is, when it takes the next delivery, the one before.
   void consumed();
+  std::size_t waiting_events() const { return delivered_events_; }  // Of changes that were not taken yet.
   bool all_consumed() const { return all_consumed_ && deliveries_.empty(); }
 
   // Of what has been received; equals the store's once everything is consumed.
