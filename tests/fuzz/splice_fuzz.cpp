@@ -19,8 +19,9 @@ void demand(bool condition, const char* what) {
 void there_and_back(std::string_view base, std::string_view next) {
   const auto splices = splices_between(base, next);
   demand(splices.size() <= kMaximumSplices, "no more splices are made than are taken");
-  const auto made = spliced(base, splices, next.size());
-  demand(made.has_value() && *made == next, "the splices between two texts make the one of the other");
+  std::string made;
+  demand(splice(base, splices, next.size(), made).has_value() && made == next,
+         "the splices between two texts make the one of the other");
 }
 
 void made_up(std::string_view base, std::string_view bytes) {
@@ -29,8 +30,8 @@ void made_up(std::string_view base, std::string_view bytes) {
     const auto number = [](char c) { return static_cast<std::uint64_t>(static_cast<std::int64_t>(c)); };  // Huge, too.
     splices.push_back(Splice{number(bytes[0]), number(bytes[1]), std::string(1, bytes[2])});
   }
-  const auto made = spliced(base, splices, 1 << 10);
-  if (made.has_value()) demand(made->size() <= (1 << 10), "what is made is bounded");
+  std::string made;
+  if (splice(base, splices, 1 << 10, made).has_value()) demand(made.size() <= (1 << 10), "what is made is bounded");
 }
 
 }  // namespace

@@ -293,7 +293,7 @@ std::optional<std::vector<ObjectPtr>> Follower::patched_objects(const wire::Fram
     ObjectPtr base = unstored_.find(event.key);
     if (!base) base = find_stored_(event.key);
     if (!base) return std::nullopt;
-    const bool fits = held->low == change.base && EntryHash::of(*base) == *held;
+    const bool fits = held->low == change.base && EntryHash::of(base->raw()) == *held;
     if (!fits && !wire::broken(wire::Rule::PatchesFitTheirBase)) return std::nullopt;
     auto object = patched(base, change, room);
     if (!object) return std::nullopt;

@@ -57,11 +57,11 @@ ObjectPtr Unstored::find(const ObjectKey& key) const {
 }
 
 Result<ObjectPtr> patched(const ObjectPtr& base, const wire::Patch& patch, std::size_t maximum_bytes) {
-  auto bytes = spliced(base->raw(), patch.splices, maximum_bytes);
-  if (!bytes) return bytes.error();
+  thread_local std::string bytes;  // Its room is used again and again.
+  if (auto made = splice(base->raw(), patch.splices, maximum_bytes, bytes); !made) return made.error();
   ParseOptions as_it_is;
   as_it_is.keep_managed_fields = true;  // As in a whole object: the provider has decided.
-  auto object = Object::parse(*bytes, as_it_is);
+  auto object = Object::parse(bytes, as_it_is);
   if (object && ((*object)->namespace_name() != base->namespace_name() || (*object)->name() != base->name()))
     return Error(Code::Invalid, "a patch that gives an object another name");
   return object;

@@ -215,10 +215,8 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   const std::size_t brace = json.find('{') + 1;
   const Span cut = found.managed_fields;
 
-  auto object = std::shared_ptr<Object>(new Object());
-  object->size_ = static_cast<std::uint32_t>(json.size() + front.size() - cut.length);
-  object->bytes_ = std::make_unique_for_overwrite<char[]>(object->size_);
-  char* to = object->bytes_.get();
+  const auto object = of_size(static_cast<std::uint32_t>(json.size() + front.size() - cut.length));
+  char* to = object->bytes();
   const auto append = [&to](std::string_view piece) {
     std::memcpy(to, piece.data(), piece.size());
     to += piece.size();
@@ -253,7 +251,27 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   object->resource_version_ = moved(found.resource_version);
   object->labels_ = moved(found.labels);
   object->annotations_ = moved(found.annotations);
-  return ObjectPtr(std::move(object));
+  object->hash_ = EntryHash::of(object->raw());
+  return ObjectPtr(object);
+}
+
+std::shared_ptr<Object> Object::of_size(std::uint32_t size) {
+  struct Free {
+    void operator()(Object* object) const {
+      object->~Object();
+      ::operator delete(static_cast<void*>(object));
+    }
+  };
+  return std::shared_ptr<Object>(new (::operator new(sizeof(Object) + size)) Object(size), Free());
+}
+
+EntryHash EntryHash::of(const Object& object) {
+  return object.hash();
+}
+
+EntryHash EntryHash::of(std::string_view raw_bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(raw_bytes.data(), raw_bytes.size());
+  return EntryHash{hash.high64, hash.low64};
 }
 
 ObjectKey Object::key() const {

@@ -100,7 +100,8 @@ std::vector<Splice> splices_between(std::string_view base, std::string_view next
   }
 }
 
-Result<std::string> spliced(std::string_view base, const std::vector<Splice>& splices, std::size_t maximum_bytes) {
+Result<void> splice(std::string_view base, const std::vector<Splice>& splices, std::size_t maximum_bytes,
+                    std::string& made) {
   if (splices.size() > kMaximumSplices)
     return Error(Code::Invalid,
                  std::to_string(splices.size()) + " splices, above the limit of " + std::to_string(kMaximumSplices));
@@ -116,14 +117,15 @@ Result<std::string> spliced(std::string_view base, const std::vector<Splice>& sp
   if (size > maximum_bytes)
     return Error(Code::Invalid, "splices that make " + std::to_string(size) + " bytes, above the limit of " +
                                     std::to_string(maximum_bytes));
-  std::string made;
+  made.clear();
   made.reserve(size);
   std::size_t at = 0;
   for (const Splice& splice : splices) {
     made.append(base.substr(at, splice.keep)).append(splice.insert);
     at += splice.keep + splice.drop;
   }
-  return made.append(base.substr(at)), made;
+  made.append(base.substr(at));
+  return {};
 }
 
 }  // namespace tinf

@@ -29,8 +29,9 @@ inline constexpr std::size_t kMaximumSplices = 64;
 // few, long ones: whether they are worth it is the caller's to weigh.
 std::vector<Splice> splices_between(std::string_view base, std::string_view next);
 
-// The text that `splices` make of `base`.
+// Makes `made` the text that `splices` make of `base`.
 // Invalid: they reach beyond its end, are too many, or make more than `maximum_bytes`.
-Result<std::string> spliced(std::string_view base, const std::vector<Splice>& splices, std::size_t maximum_bytes);
+Result<void> splice(std::string_view base, const std::vector<Splice>& splices, std::size_t maximum_bytes,
+                    std::string& made);
 
 }  // namespace tinf

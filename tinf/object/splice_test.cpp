@@ -15,6 +15,12 @@ using ::testing::SizeIs;
 
 constexpr std::size_t kLimit = 1 << 20;
 
+Result<std::string> spliced(std::string_view base, const std::vector<Splice>& splices, std::size_t maximum_bytes) {
+  std::string text = "of before";
+  if (auto done = splice(base, splices, maximum_bytes, text); !done) return done.error();
+  return text;
+}
+
 std::string made(const std::string& base, const std::vector<Splice>& splices) {
   auto text = spliced(base, splices, kLimit);
   EXPECT_TRUE(text) << (text ? "" : text.error().message);

@@ -55,10 +55,10 @@ void ScopeStream::put(ObjectPtr object) {
   auto [at, inserted] = entries_.try_emplace(object->key());
   Entry& entry = at->second;
   if (entry.object) {
-    if (entry.object->raw() == object->raw()) return;
+    if (entry.object->equals(*object)) return;
     if (entry.sequence <= live_) keep_base(entry);
   }
-  inventory_.put(at->first, EntryHash::of(*object));
+  inventory_.put(at->first, object->hash());
   entry.object = std::move(object);
   number(at);
 }
@@ -124,7 +124,6 @@ void ScopeStream::keep_base(Entry& entry) {
   if (base_bytes_ + bytes > options_.base_bytes) return;
   base_bytes_ += bytes;
   entry.base = std::move(entry.object);
-  entry.base_hash = EntryHash::of(*entry.base);
 }
 
 void ScopeStream::forget_base(Entry& entry) {
@@ -151,7 +150,7 @@ void ScopeStream::write(const ObjectKey& key, const Entry& entry, bool patches, 
   std::size_t cost = kPatchOverhead + key.namespace_name.size() + key.name.size();
   for (const Splice& splice : splices) cost += kSpliceOverhead + splice.insert.size();
   if (cost * kWorthIt > entry.object->raw().size()) return writer.put(*entry.object, entry.sequence);
-  writer.patch(key, entry.base_hash.low, splices, entry.sequence);
+  writer.patch(key, entry.base->hash().low, splices, entry.sequence);
 }
 
 Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::write_frame(std::uint64_t from, bool patches) const {

@@ -77,7 +77,6 @@ class ScopeStream {
     // What all who follow live have of it, while that is not the object itself; null where a patch will not do. Only
     // what changed since live_, and still stands in the log, has one.
     ObjectPtr base;
-    EntryHash base_hash;
     std::uint64_t sequence = 0;
     std::string uid;  // Of a deleted object.
     std::string resource_version;
