@@ -99,7 +99,7 @@ struct Site {
 // An informer of cluster c1's configmaps.
 struct Hub {
   Hub(testing::VirtualTime& time, MemoryBroker& broker, std::string client = "hub", std::string instance = "h1",
-      std::int64_t started = 1, std::vector<std::string> clusters = {})
+      std::int64_t started = 1, std::vector<std::string> clusters = {}, bool store_is_known = true)
       : time(time),
         transport(std::make_unique<MemoryTransport>(broker, MemoryTransportOptions(client + "-" + instance))) {
     SessionOptions options;
@@ -111,12 +111,12 @@ struct Hub {
     session = std::make_unique<BrokerSession>(time.runtime(), *transport, options);
     running = std::make_unique<TaskGroup>(time.runtime().executor);
     running->spawn(keep_end(*session, end));
-    follow(configmaps());
+    follow(configmaps(), store_is_known);
   }
   ~Hub() { stop(); }
 
-  void follow(Scope scope) {
-    source = session->open("c1", &store);
+  void follow(Scope scope, bool store_is_known = true) {
+    source = session->open("c1", store_is_known ? &store : nullptr);
     informer = std::make_unique<SharedInformer>(time.runtime(), scope, *source, store, store);
     Handler handler;
     handler.on_delete = [this](const ObjectPtr& last, bool) { deleted.insert(std::string(last->name())); };
@@ -321,6 +321,47 @@ TEST_F(ProvideAndFollow, AnApiServerThatIsAwayIsNotProvenToEqualAnything) {
   EXPECT_TRUE(proven(hub));
 }
 
+TEST_F(ProvideAndFollow, ASmallUpdateOfALargeObjectTravelsAsAPatch) {
+  const auto large = [](int i) { return R"("i":)" + std::to_string(i) + R"(,"p":")" + std::string(3000, 'p') + '"'; };
+  source.put("a", large(0));
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  std::size_t whole = 0;
+  broker.set_delivery_hook([&](const std::string&, const Message& message) {
+    const std::string* const type = message.attribute("type");
+    if (type != nullptr && *type == "tinf.v1.frame" && message_bytes(message) > 700) ++whole;
+    return MemoryBroker::Delivery();
+  });
+  for (int i = 1; i <= 20; ++i) {
+    source.put("a", large(i));
+    ASSERT_TRUE(equal(hub)) << i;
+  }
+  EXPECT_TRUE(proven(hub));
+  EXPECT_EQ(hub.session->standing("c1", configmaps().id())->counts.patches, 20u);
+  EXPECT_EQ(whole, 0u);
+}
+
+TEST_F(ProvideAndFollow, WhoHasNoStoreToPatchIsSentWholeObjects) {
+  const auto large = [](int i) { return R"("i":)" + std::to_string(i) + R"(,"p":")" + std::string(3000, 'p') + '"'; };
+  source.put("a", large(0));
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  Hub other(time, broker, "other", "o1", 1, {}, false);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(equal(other));
+  source.put("a", large(1));
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(equal(other));
+  EXPECT_EQ(hub.session->standing("c1", configmaps().id())->counts.patches, 0u);
+  EXPECT_EQ(other.session->standing("c1", configmaps().id())->counts.gaps, 0u);
+  other.leave();
+  time.run_for(1s);
+  source.put("a", large(2));
+  ASSERT_TRUE(equal(hub));
+  EXPECT_EQ(hub.session->standing("c1", configmaps().id())->counts.patches, 1u);
+}
+
 TEST_F(ProvideAndFollow, LostRepeatedAndLateMessagesChangeNothingInTheEnd) {
   Random dice(7);
   broker.set_delivery_hook([&](const std::string&, const Message&) {
@@ -332,7 +373,7 @@ TEST_F(ProvideAndFollow, LostRepeatedAndLateMessagesChangeNothingInTheEnd) {
   Site site(time, broker, source);
   Hub hub(time, broker);
   for (int i = 0; i < 200; ++i) {
-    source.put("o" + std::to_string(i % 20), R"("i":)" + std::to_string(i));
+    source.put("o" + std::to_string(i % 20), R"("i":)" + std::to_string(i) + R"(,"p":")" + std::string(500, 'p') + '"');
     if (i % 7 == 0) source.remove("o" + std::to_string(i % 20));
     time.run_for(1s);
   }

@@ -34,13 +34,15 @@ TEST(Simulation, ThePromisesHoldInEveryHistory) {
     all.snapshots += outcome.snapshots;
     all.resumes += outcome.resumes;
     all.repairs += outcome.repairs;
+    all.patches += outcome.patches;
     if (::testing::Test::HasFailure()) break;
   }
   std::printf(
       "%llu histories: %zu messages, %zu changes, %zu proofs held against the truth; %zu snapshots, %zu resumes, %zu "
-      "repairs\n",
+      "repairs, %zu patches\n",
       static_cast<unsigned long long>(last - first + 1), all.messages, all.changes, all.proofs, all.snapshots,
-      all.resumes, all.repairs);
+      all.resumes, all.repairs, all.patches);
+  EXPECT_TRUE(only != 0 || all.patches > 0) << "no history had an update that was told as a patch";
 }
 
 TEST(Simulation, ASeedReplaysExactly) {

@@ -18,7 +18,8 @@ constexpr std::size_t kMaximumMessage = 2048;  // Small, so that parts and pages
 ObjectPtr make_object(const std::string& name, std::uint64_t uid, std::uint64_t version, std::size_t padding) {
   return *Object::parse(R"({"metadata":{"name":")" + name + R"(","namespace":"n","uid":"u)" + std::to_string(uid) +
                         R"(","resourceVersion":")" + std::to_string(version) + R"("},"p":")" +
-                        std::string(padding, static_cast<char>('a' + version % 26)) + "\"}");
+                        std::string(padding, static_cast<char>('a' + uid % 26)) + R"(","q":)" +
+                        std::to_string(version * 7919) + "}");
 }
 
 Fingerprint fingerprint_of(const std::map<ObjectKey, ObjectPtr>& objects) {
@@ -80,6 +81,7 @@ class World {
     std::map<ObjectKey, std::size_t> shown;  // Which of a key's states the store has been seen in, as in history_.
     std::optional<TimePoint> last_proof;
     bool slow = false;
+    bool forgetful = false;    // The store does not always find what it holds.
     bool durable = false;      // The store survives its informer.
     bool altered = false;      // Somebody has changed the store behind our back, and nobody has looked since.
     bool was_altered = false;  // Ever.
@@ -98,6 +100,7 @@ class World {
     outcome_.snapshots += counts.snapshots;
     outcome_.resumes += counts.resumes;
     outcome_.repairs += counts.repairs;
+    outcome_.patches += counts.patches;
     // Repaired it would be; but where both sides keep to the rules there is nothing to repair.
     if (counts.mismatches > 0 && !consumer.was_altered) violation("a copy was not what its own position stands for");
   }
@@ -148,7 +151,9 @@ class World {
       return tell(WatchEvent::added(again));
     }
     const std::uint64_t uid = held != truth_.end() ? std::stoull(std::string(held->second->uid().substr(1))) : ++uid_;
-    const std::size_t padding = random_.chance(0.02) ? 9000 : random_.below(300);
+    std::size_t padding = random_.chance(0.02) ? 9000 : random_.below(300);
+    // Most updates leave most of an object as it is.
+    if (held != truth_.end() && random_.chance(0.7)) padding = held->second->string_at("/p")->size();
     const auto made = make_object(name, uid, version, padding);
     const bool known = held != truth_.end();
     hold(key, made);
@@ -179,6 +184,7 @@ class World {
     options.instance = std::to_string(provider_life_);
     options.stream.frame_bytes = 600;
     options.stream.log_entries = random_.chance(0.3) ? 16 : 1000;
+    if (random_.chance(0.2)) options.stream.base_bytes = 2000;
     options.digest_interval = 10s;
     options.longest_lease = 40s;
     provider_ = std::make_unique<ProviderCore>(options, random_);
@@ -265,6 +271,14 @@ class World {
     consumer.sender = std::make_unique<wire::Sender>(options.client, std::to_string(consumer.life));
     consumer.last_proof.reset();
     consumer.slow = random_.chance(0.3);
+    consumer.forgetful = random_.chance(0.1);
+    if (random_.chance(0.9)) {
+      consumer.follower->find_stored_with([this, i](const ObjectKey& key) -> ObjectPtr {
+        const auto held = consumers_[i].store.find(key);
+        const bool forgotten = consumers_[i].forgetful && random_.chance(0.5);
+        return held == consumers_[i].store.end() || forgotten ? nullptr : held->second;
+      });
+    }
     if (consumer.life == 1) consumer.durable = random_.chance(0.5);
     if (consumer.durable && random_.chance(0.8)) {
       consumer.follower->repair_from(measured(consumer), random_.chance(0.5) ? consumer.stored_at : wire::Position());

@@ -51,6 +51,7 @@ struct Outcome {
   std::size_t snapshots = 0;  // Copies that began with a whole set,
   std::size_t resumes = 0;    // that caught up by frames,
   std::size_t repairs = 0;    // and that were compared by ranges.
+  std::size_t patches = 0;    // Updates that followers have applied as such.
 };
 
 // Plays one history: two minutes of trouble, then quiet, then judgement.

@@ -19,6 +19,8 @@ constexpr Duration kRecordBack = 5s;           // How long the record of our cli
 constexpr Duration kGoodbye = 1s;              // For what is still to be said.
 constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that takes none.
 constexpr std::size_t kMaximumBody = 256 << 10;
+constexpr std::size_t kWaitingEvents = 2048;     // From which on who takes them goes before further messages,
+constexpr int kTurnsOfConsumer = 64;             // for so long.
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
 // How often a part of a large store is measured, and how long all parts of any store take: less than a digest's
@@ -50,14 +52,23 @@ wire::Position position_of(const std::string& version) {
 
 // A follower with those who wait for it.
 struct BrokerSession::Channel {
-  Channel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime)
-      : cluster(std::move(cluster_name)), follower(scope, std::move(options), runtime.clock, runtime.random) {}
+  Channel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime,
+          const StoreReader* where)
+      : cluster(std::move(cluster_name)),
+        follower(scope, std::move(options), runtime.clock, runtime.random),
+        store(where) {
+    if (store == nullptr) return;
+    follower.find_stored_with([reader = store](const ObjectKey& key) {
+      auto found = reader->get(key);
+      return found ? std::move(*found) : nullptr;
+    });
+  }
 
   const std::string cluster;
   Follower follower;
   Signal changed;         // Deliveries have come.
   std::string delivered;  // The version that the consumer stands at.
-  const StoreReader* store = nullptr;
+  const StoreReader* const store;
   TimePoint measure_at{};                // The next part of the store.
   ObjectKey measure_from;                // The next one begins here.
   std::optional<TimePoint> repaired_at;  // By what was measured of the store.
@@ -114,8 +125,7 @@ class BrokerSession::Source final : public ListerWatcher {
   SourceTraits traits() const override { return SourceTraits(); }
 
   Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
-    auto channel = session_.channel(cluster_, scope);
-    channel->store = store_;
+    auto channel = session_.channel(cluster_, scope, store_);
     scopes_.insert(scope.id());
     // A list that is given up must not be told of any further.
     struct Telling {
@@ -151,8 +161,7 @@ class BrokerSession::Source final : public ListerWatcher {
   }
 
   Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
-    auto channel = session_.channel(cluster_, scope);
-    channel->store = store_;
+    auto channel = session_.channel(cluster_, scope, store_);
     scopes_.insert(scope.id());
     if (options.initial_events)
       co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
@@ -190,10 +199,11 @@ std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster, c
   return std::make_unique<Source>(*this, cluster, store);
 }
 
-std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope) {
+std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope,
+                                                               const StoreReader* store) {
   auto& slot = channels_[{cluster, scope.id()}];
   if (!slot) {
-    slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_);
+    slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_, store);
     if (reachable(cluster)) admission_.want({cluster, scope.id()});
     tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
       auto subscribed = co_await self.transport_.subscribe(std::move(filter));
@@ -317,8 +327,21 @@ Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
       on_disconnected();
       if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
     } else {
+      fed_.reset();
       failure = on_message(std::get<Message>(event));
+      co_await let_consumer_run();
     }
+  }
+}
+
+// Messages that wait already would keep the strand until none is left, and what they bring would overflow, be dropped
+// and be asked for again, while those who are to take it wait for their turn. A store that needs longer than turns is
+// not waited for.
+Task<void> BrokerSession::let_consumer_run() {
+  for (int turns = 0; turns < kTurnsOfConsumer; ++turns) {
+    const auto channel = fed_.lock();
+    if (!channel || channel->follower.waiting_events() < kWaitingEvents) break;
+    co_await asio::post(runtime_.executor, asio::use_awaitable);
   }
 }
 
@@ -494,7 +517,10 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
   } else if (auto* notice = std::get_if<wire::Notice>(&body)) {
     if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
   }
-  if (found != channels_.end()) pump(*found->second);
+  if (found != channels_.end()) {
+    pump(*found->second);
+    fed_ = found->second;
+  }
   admit();
 }
 

@@ -66,8 +66,8 @@ class BrokerSession {
   // version that the last list or watch ended with, or, where there was none, at that of a `store` which is not empty;
   // from any other it is Expired.
   // `store`, if given, is where the copy ends up, as it came (no transform): every proof then compares that, too, its
-  // bytes are hashed again and again, and what somebody altered behind our back is repaired. It must outlive the
-  // source.
+  // bytes are hashed again and again, what somebody altered behind our back is repaired, and updates may come as
+  // patches of what it holds. It must outlive the source.
   std::unique_ptr<ListerWatcher> open(const std::string& cluster, const StoreReader* store = nullptr);
 
   // What a source of open() knows of its copy; null for others.
@@ -92,6 +92,7 @@ class BrokerSession {
   using ChannelName = std::pair<std::string, std::string>;  // Cluster, scope id.
 
   Task<void> receive_loop(std::optional<Error>& failure);
+  Task<void> let_consumer_run();
   Task<void> send_loop();
   Task<bool> said_all();
   Task<void> tick_loop();
@@ -115,7 +116,7 @@ class BrokerSession {
   void measure_all(Channel& channel, wire::Position at);
   bool check_store(Channel& channel);
 
-  std::shared_ptr<Channel> channel(const std::string& cluster, const Scope& scope);
+  std::shared_ptr<Channel> channel(const std::string& cluster, const Scope& scope, const StoreReader* store);
   void close(const std::string& cluster, const std::string& scope);
 
   // Constant after construction.
@@ -128,6 +129,7 @@ class BrokerSession {
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
   std::map<ChannelName, std::shared_ptr<Channel>> channels_;
+  std::weak_ptr<Channel> fed_;  // By the last message.
   Admission admission_;
   wire::Sender sender_;
   wire::Decoder decoder_;

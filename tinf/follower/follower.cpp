@@ -49,12 +49,33 @@ void Follower::repair_from(Inventory held, wire::Position at) {
   inventory_ = std::move(held);
   ask_whole_ = false;
   keep_early_of("");
-  deliveries_.clear();
-  delivered_events_ = 0;
+  drop_deliveries();
   claim_.reset();
   proof_.reset();
   drop_incoming();
   if (state_ != State::Idle) ask(true);
+}
+
+// Puts objects where the patches to come will look for them, too.
+void Follower::deliver(Delivery delivery) {
+  ++made_;
+  if (find_stored_) {
+    if (const auto* set = std::get_if<FullSet>(&delivery)) unstored_.replace(made_, set->objects);
+    if (const auto* changes = std::get_if<Changes>(&delivery)) {
+      for (const WatchEvent& event : changes->events) {
+        if (event.object) unstored_.put(made_, event.object);
+      }
+    }
+  }
+  deliveries_.push_back(std::move(delivery));
+  all_consumed_ = false;
+}
+
+void Follower::drop_deliveries() {
+  deliveries_.clear();
+  delivered_events_ = delivered_patched_bytes_ = 0;
+  taken_ = made_;
+  unstored_.clear();
 }
 
 void Follower::drop_incoming() {
@@ -78,6 +99,7 @@ void Follower::ask(bool at_once) {
   asked_inventory_ = watch.inventory;
   watch.lease_seconds = static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.lease).count());
   watch.window = options_.window;
+  watch.patches = find_stored_ != nullptr;
   watch.request = ++request_;
   requests_.push_back(std::move(watch));
   asked_at_ = clock_.now();
@@ -126,15 +148,21 @@ std::optional<wire::Body> Follower::next_request() {
 }
 
 std::optional<Follower::Delivery> Follower::next_delivery() {
+  unstored_.stored(taken_);
   if (deliveries_.empty()) return std::nullopt;
   Delivery delivery = std::move(deliveries_.front());
   deliveries_.pop_front();
-  if (const auto* changes = std::get_if<Changes>(&delivery)) delivered_events_ -= changes->events.size();
+  ++taken_;
+  if (const auto* changes = std::get_if<Changes>(&delivery)) {
+    delivered_events_ -= changes->events.size();
+    delivered_patched_bytes_ -= changes->patched_bytes;
+  }
   all_consumed_ = false;
   return delivery;
 }
 
 void Follower::consumed() {
+  unstored_.stored(taken_);
   if (!deliveries_.empty()) return;
   all_consumed_ = true;
   prove();
@@ -206,6 +234,9 @@ bool Follower::take(const wire::Frame& frame) {
                         // difference.
     return false;
   }
+  auto patched = patched_objects(frame);
+  if (!patched) return false;
+  auto next_patched = patched->begin();
   Changes changes;
   for (std::size_t i = 0; i < frame.events.size(); ++i) {
     // The copy has this state, or a newer one.
@@ -217,10 +248,12 @@ bool Follower::take(const wire::Frame& frame) {
       changes.events.push_back(WatchEvent::deleted(event.key, "", event.resource_version));
       continue;
     }
-    const bool held = inventory_.put(event.key, EntryHash::of(*event.object)).has_value();
-    WatchEvent change = event;
-    change.type = held ? EventType::Modified : EventType::Added;
-    changes.events.push_back(std::move(change));
+    const ObjectPtr object = event.object ? event.object : *next_patched++;
+    const bool held = inventory_.put(event.key, EntryHash::of(*object)).has_value();
+    changes.events.push_back(held ? WatchEvent::modified(object) : WatchEvent::added(object));
+    if (event.object) continue;
+    changes.patched_bytes += object->raw().size();
+    ++counts_.patches;
   }
   if (full) changes.events.clear();  // Only where that rule is broken.
   position_.sequence = frame.through;
@@ -228,8 +261,8 @@ bool Follower::take(const wire::Frame& frame) {
   changes.at = position_;
   changes.exact = exact();
   delivered_events_ += changes.events.size();
-  deliveries_.push_back(std::move(changes));
-  all_consumed_ = false;
+  delivered_patched_bytes_ += changes.patched_bytes;
+  deliver(std::move(changes));
   if (state_ == State::Asking) {
     if (resumed_to_ > 0 && position_.sequence >= resumed_to_) {
       follow();
@@ -241,6 +274,33 @@ bool Follower::take(const wire::Frame& frame) {
   if (state_ == State::Following) set_deadline(digest_interval_ * kSilentDigests);
   if (claim_) check(*claim_);
   return true;
+}
+
+// What the frame's patches make of what the copy has; nothing if that is not what they are about, or cannot be found:
+// then the frame is as good as lost, and what is asked for comes as whole objects.
+std::optional<std::vector<ObjectPtr>> Follower::patched_objects(const wire::Frame& frame) const {
+  std::vector<ObjectPtr> objects;
+  objects.reserve(frame.patches.size());
+  auto patch = frame.patches.begin();
+  std::size_t room = options_.delivered_patched_bytes - delivered_patched_bytes_;
+  for (std::size_t i = 0; i < frame.events.size(); ++i) {
+    const WatchEvent& event = frame.events[i];
+    if (event.object || event.type == EventType::Deleted) continue;
+    const wire::Patch& change = *patch++;
+    if (frame.sequences[i] <= position_.sequence) continue;
+    const auto held = inventory_.find(event.key);
+    if (!held || !find_stored_) return std::nullopt;
+    ObjectPtr base = unstored_.find(event.key);
+    if (!base) base = find_stored_(event.key);
+    if (!base) return std::nullopt;
+    const bool fits = held->low == change.base && EntryHash::of(base->raw()) == *held;
+    if (!fits && !wire::broken(wire::Rule::PatchesFitTheirBase)) return std::nullopt;
+    auto object = patched(base, change, room);
+    if (!object) return std::nullopt;
+    room -= (*object)->raw().size();
+    objects.push_back(std::move(*object));
+  }
+  return objects;
 }
 
 void Follower::take_early() {
@@ -345,9 +405,8 @@ void Follower::finish_snapshot() {
   ask_whole_ = false;
   inventory_ = std::move(found);
   // What waits for the store is older than this set.
-  deliveries_.clear();
-  delivered_events_ = 0;
-  deliveries_.push_back(FullSet{std::move(objects), done.at});
+  drop_deliveries();
+  deliver(FullSet{std::move(objects), done.at});
   stand_at(done.at, done.current_at);
 }
 
@@ -405,7 +464,7 @@ void Follower::finish_repair() {
   ++counts_.repairs;
   inventory_ = std::move(repair->inventory);
   delivered_events_ += repair->events.size();
-  deliveries_.push_back(Changes{std::move(repair->events), done.at(), true});
+  deliver(Changes{std::move(repair->events), done.at(), true});
   stand_at(done.at(), repair_current_at_);
 }
 
@@ -426,7 +485,7 @@ void Follower::receive(const wire::Notice& notice) {
       if (*asked_inventory_ != inventory_.fingerprint()) return ask(true);
       ++counts_.repairs;
       keep_early_of(notice.at.epoch);
-      deliveries_.push_back(Changes{{}, notice.at, true});
+      deliver(Changes{{}, notice.at, true});
       return stand_at(notice.at, clock_.now() - std::chrono::seconds(notice.behind_seconds));
     case wire::Notice::Kind::NotReady:
       if (answers) set_deadline(kNotReadyRetry);
@@ -437,7 +496,7 @@ void Follower::receive(const wire::Notice& notice) {
     case wire::Notice::Kind::Refused:
       if (!answers) return;
       if (deliveries_.empty() || !std::holds_alternative<Error>(deliveries_.back()))
-        deliveries_.push_back(Error(notice.code, notice.message));
+        deliver(Error(notice.code, notice.message));
       set_deadline(kRefusedRetry);
       return;
   }

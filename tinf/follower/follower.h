@@ -12,6 +12,7 @@
 
 #include "tinf/base/backoff.h"
 #include "tinf/base/clock.h"
+#include "tinf/follower/patched.h"
 #include "tinf/follower/reconciliation.h"
 #include "tinf/object/inventory.h"
 #include "tinf/object/watch_event.h"
@@ -29,12 +30,17 @@ struct FollowerOptions {
   std::size_t delivered_events = 65536;  // Waiting for the store.
   std::size_t early_frames = 256;        // Waiting for the ones before them.
   std::size_t early_events = 65536;
+  std::size_t delivered_patched_bytes = 256 << 20;  // Small messages may make large objects.
 };
 
 // Not thread-safe.
 class Follower {
  public:
   Follower(Scope scope, FollowerOptions options, Clock& clock, Random& random);
+
+  // Where the states are that patches are about, once they are consumed. Without it none is asked for, and one that
+  // comes all the same is a gap. To be called before the first path_up().
+  void find_stored_with(FindStored find) { find_stored_ = std::move(find); }
 
   const Scope& scope() const { return scope_; }
   const std::string& id() const { return id_; }
@@ -78,12 +84,14 @@ class Follower {
     std::vector<WatchEvent> events;
     wire::Position at;
     bool exact = true;  // The copy is then what `at` stands for; else changes that were overtaken are still to come.
+    std::size_t patched_bytes = 0;  // Of the objects that patches have made.
   };
   using Delivery = std::variant<FullSet, Changes, Error>;  // Error: the provider refuses; asked again later.
   const Delivery* peek_delivery() const { return deliveries_.empty() ? nullptr : &deliveries_.front(); }
   std::optional<Delivery> next_delivery();
-  // Everything delivered so far is in the consumer's store.
+  // Everything delivered so far is in the consumer's store; so is, when it takes the next delivery, the one before.
   void consumed();
+  std::size_t waiting_events() const { return delivered_events_; }  // Of changes that were not taken yet.
   bool all_consumed() const { return all_consumed_ && deliveries_.empty(); }
 
   // Of what has been received; equals the store's once everything is consumed.
@@ -101,7 +109,8 @@ class Follower {
   Progress progress() const;
 
   struct Counts {
-    std::uint64_t snapshots = 0, resumes = 0, repairs = 0, gaps = 0, mismatches = 0, contradictions = 0, dropped = 0;
+    std::uint64_t snapshots = 0, resumes = 0, repairs = 0, gaps = 0, mismatches = 0, contradictions = 0, dropped = 0,
+                  patches = 0;
   };
   const Counts& counts() const { return counts_; }
 
@@ -129,6 +138,9 @@ class Follower {
   void keep_early(const wire::Frame& frame);
   void keep_early_of(const std::string& epoch);
   void take_early();
+  std::optional<std::vector<ObjectPtr>> patched_objects(const wire::Frame& frame) const;
+  void deliver(Delivery delivery);
+  void drop_deliveries();
   void drop_incoming();
   void finish_snapshot();
   void fetch_missing();
@@ -176,6 +188,11 @@ class Follower {
   std::deque<wire::Body> requests_;
   std::deque<Delivery> deliveries_;
   std::size_t delivered_events_ = 0;
+  std::size_t delivered_patched_bytes_ = 0;
+  std::uint64_t made_ = 0;   // Deliveries,
+  std::uint64_t taken_ = 0;  // and how many of them the consumer has taken.
+  FindStored find_stored_;
+  Unstored unstored_;  // Filled only where patches may come.
   bool all_consumed_ = true;
   std::optional<wire::Digest::Stream> claim_;  // The last digest, until it is met or overtaken.
   TimePoint claimed_at_{};

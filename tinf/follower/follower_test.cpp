@@ -191,6 +191,95 @@ TEST_F(FollowerTest, LostPagesAreFetchedAloneAndTheRestOnlyAsTheWindowAllows) {
   EXPECT_THAT(told(), ElementsAre("= a1 b2 c3"));
 }
 
+// A frame that makes `to` of `from`.
+wire::Frame patch_frame(wire::Frame frame, const ObjectPtr& from, const ObjectPtr& to) {
+  frame.events = {WatchEvent(EventType::Modified, from->key(), "", nullptr, "")};
+  frame.sequences = {frame.through};
+  frame.patches = {wire::Patch{EntryHash::of(*from).low, splices_between(from->raw(), to->raw())}};
+  return frame;
+}
+
+TEST_F(FollowerTest, AsksForPatchesOnlyIfItCanFindWhatTheyAreAbout) {
+  follower->path_up();
+  EXPECT_FALSE(asked()->patches);
+  start(FollowerOptions());
+  follower->find_stored_with([](const ObjectKey&) { return ObjectPtr(); });
+  follower->path_up();
+  EXPECT_TRUE(asked()->patches);
+}
+
+TEST_F(FollowerTest, APatchIsAppliedToWhatWaitsForTheStoreAndToWhatIsInIt) {
+  const auto first = object("a", 1), second = object("a", 2), third = object("a", 3), fourth = object("a", 4);
+  ObjectPtr stored;
+  follower->find_stored_with([&](const ObjectKey&) { return stored; });
+  begin_with({first});
+  follower->receive(patch_frame(frame(10, 11, {}), first, second));
+  follower->receive(patch_frame(frame(11, 12, {}), second, third));
+  EXPECT_EQ(follower->inventory().fingerprint(), fingerprint_of({third}));
+  EXPECT_THAT(told(), ElementsAre("= a1", "~a2", "~a3"));
+  stored = third;
+  follower->receive(patch_frame(frame(12, 13, {}), third, fourth));
+  EXPECT_THAT(told(), ElementsAre("~a4"));
+  digest(13, {fourth});
+  EXPECT_TRUE(follower->proven_at());
+  EXPECT_EQ(follower->counts().patches, 3u);
+  EXPECT_EQ(follower->counts().gaps, 0u);
+}
+
+TEST_F(FollowerTest, APatchOfWhatTheCopyDoesNotHoldIsAGap) {
+  const auto first = object("a", 1), second = object("a", 2), third = object("a", 3), other = object("b", 1);
+  ObjectPtr stored = first;
+  follower->find_stored_with([&](const ObjectKey&) { return stored; });
+  begin_with({first});
+  told();
+  const auto refused = [&](wire::Frame frame) {
+    asked();
+    follower->receive(frame);
+    const auto watch = asked();
+    EXPECT_EQ(follower->position().sequence, 10u);
+    EXPECT_THAT(told(), IsEmpty());
+    follower->receive([&] {
+      request = watch ? watch->request : 0;
+      auto resumed = notice(wire::Notice::Kind::Resumed);
+      resumed.at = wire::Position{"e1", 10};
+      return resumed;
+    }());
+    return watch && watch->have == wire::Position{"e1", 10};
+  };
+  EXPECT_TRUE(refused(patch_frame(frame(10, 11, {}), second, third)));  // Of another state.
+  EXPECT_TRUE(refused(patch_frame(frame(10, 11, {}), other, second)));  // Of another object.
+  EXPECT_TRUE(refused(patch_frame(frame(10, 11, {}), first, other)));   // That makes one of another name,
+  auto broken = patch_frame(frame(10, 11, {}), first, second);          // or none at all,
+  broken.patches[0].splices = {Splice{1, 0, "{"}};
+  EXPECT_TRUE(refused(broken));
+  broken.patches[0].splices = {Splice{1 << 20, 0, ""}};  // or reaches beyond its base.
+  EXPECT_TRUE(refused(broken));
+  stored = second;  // The store was altered,
+  EXPECT_TRUE(refused(patch_frame(frame(10, 11, {}), first, second)));
+  stored = nullptr;  // or has lost it.
+  EXPECT_TRUE(refused(patch_frame(frame(10, 11, {}), first, second)));
+  stored = first;
+  follower->receive(patch_frame(frame(10, 12, {}), first, second));
+  EXPECT_THAT(told(), ElementsAre("~a2"));
+}
+
+TEST_F(FollowerTest, WhatPatchesMakeIsBounded) {
+  const auto small = object("a", 1), large = object("a", 2, "", R"("p":")" + std::string(1000, 'p') + '"');
+  FollowerOptions options;
+  options.delivered_patched_bytes = 1500;
+  start(options);
+  ObjectPtr stored = small;
+  follower->find_stored_with([&](const ObjectKey&) { return stored; });
+  begin_with({small});
+  told();
+  follower->receive(patch_frame(frame(10, 11, {}), small, large));
+  follower->receive(
+      patch_frame(frame(11, 12, {}), large, object("a", 3, "", R"("p":")" + std::string(999, 'q') + '"')));
+  EXPECT_EQ(follower->position().sequence, 11u);
+  EXPECT_TRUE(asked());
+  EXPECT_THAT(told(), ElementsAre("~a2"));
+}
+
 TEST_F(FollowerTest, PagesThatAnswerAnEarlierQuestionAreNotTaken) {
   follower->path_up();
   request = asked()->request - 1;

@@ -212,7 +212,7 @@ Task<Result<void>> SharedInformer::replace(Snapshot all) {
     } else if (old->uid() != now->uid()) {
       deletes.emplace_back(Change{old, nullptr}, true);
       upserts.emplace_back(Change{nullptr, now}, false);
-    } else if (old == now || old->raw() == now->raw()) {
+    } else if (old == now || old->equals(*now)) {
       now = old;
     } else {
       upserts.emplace_back(Change{old, now}, false);
@@ -269,7 +269,7 @@ Task<Result<void>> SharedInformer::apply(EventBatch changes) {
       } else if (old->uid() != event.object->uid()) {
         told.emplace_back(Change{old, nullptr}, true);
         told.emplace_back(Change{nullptr, event.object}, false);
-      } else if (old->raw() != event.object->raw()) {
+      } else if (!old->equals(*event.object)) {
         told.emplace_back(Change{old, event.object}, false);
       } else {
         continue;  // Comes again after a reconnect.

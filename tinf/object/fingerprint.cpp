@@ -1,18 +1,11 @@
 // Why the bytes alone are the hash input: an object's key, uid and version stand in them.
 #include "tinf/object/fingerprint.h"
 
-#include <xxhash.h>
-
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
 
 namespace tinf {
-
-EntryHash EntryHash::of(const Object& object) {
-  const XXH128_hash_t hash = XXH3_128bits(object.raw().data(), object.raw().size());
-  return EntryHash{hash.high64, hash.low64};
-}
 
 void Fingerprint::add(const EntryHash& entry) {
   add(Fingerprint{1, entry.high, entry.low});

@@ -12,16 +12,6 @@
 
 namespace tinf {
 
-// XXH3-128 of an object's bytes, in which its key, uid and version stand.
-// Not cryptographic: it finds errors, not forgeries (who may write to a topic is the broker's rule).
-struct EntryHash {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-
-  static EntryHash of(const Object& object);
-  auto operator<=>(const EntryHash&) const = default;
-};
-
 struct Fingerprint {
   std::uint64_t count = 0;
   std::uint64_t high = 0;  // The sum modulo 2^128.

@@ -1,6 +1,6 @@
 // Finding an object's metadata in its bytes, and cutting managedFields out of them without touching the rest.
-// simdjson's DOM pass validates everything (on-demand skips what it does not read); the on-demand pass then gives
-// spans.
+// simdjson's DOM pass validates everything (on-demand skips what it does not read); of what it builds only the places
+// of the tokens are used, since they lead through the bytes at hand.
 #include "tinf/object/object.h"
 
 #include <simdjson.h>
@@ -43,6 +43,15 @@ bool is_plain(std::string_view text) {
   return text.find('\\') == std::string_view::npos;  // The validating pass has refused control characters.
 }
 
+// What stands for a member's name that has a backslash in it. The input is valid JSON.
+std::string unescaped(std::string_view text) {
+  const simdjson::padded_string quoted("\"" + std::string(text) + "\"");
+  simdjson::ondemand::document document;
+  std::string_view name;
+  if (ondemand_parser.iterate(quoted).get(document) || document.get_string().get(name)) return std::string(text);
+  return std::string(name);
+}
+
 }  // namespace
 
 std::string ObjectKey::to_string() const {
@@ -60,105 +69,98 @@ std::size_t ObjectKeyHash::operator()(const ObjectKey& key) const {
   return XXH3_64bits_withSeed(key.name.data(), key.name.size(), seed);
 }
 
-// One pass over an object. Spans refer to the input until build() moves them to the bytes that stay.
+// One pass over an object that is valid JSON. It steps from one structural character or scalar to the next, as the
+// validating pass has left their places. Spans refer to the input until parse() moves them to the bytes that stay.
 struct Object::Scanner {
-  explicit Scanner(const char* start) : begin(start) {}
+  Scanner(const char* start, const std::uint32_t* tokens) : begin(start), token(tokens) {}
 
-  const char* begin;
+  const char* const begin;
+  const std::uint32_t* token;  // The place of the token that is next.
   Span kind, api_version, namespace_name, name, uid, resource_version, labels, annotations, managed_fields;
   bool has_metadata = false;
   bool has_managed_fields = false;
 
+  char next() const { return begin[*token]; }
   Span span_of(const char* from, const char* to) const {
     return Span{static_cast<std::uint32_t>(from - begin), static_cast<std::uint32_t>(to - from)};
   }
 
-  // The text between the quotes of a string value. The input is valid JSON, so the closing quote exists.
-  simdjson::error_code string_span(simdjson::ondemand::value value, Span& out) {
-    simdjson::ondemand::raw_json_string raw;
-    if (auto error = value.get_raw_json_string().get(raw)) return error;
-    const char* from = raw.raw();
-    const char* to = from;
-    while (*to != '"') to += *to == '\\' ? 2 : 1;
-    out = span_of(from, to);
-    return simdjson::SUCCESS;
+  // The text between the quotes of the string that is next. Behind it there is at most white space before another
+  // token.
+  Span string() {
+    const char* const from = begin + *token + 1;
+    const char* to = begin + *++token - 1;
+    while (*to != '"') --to;
+    return span_of(from, to);
   }
 
-  simdjson::error_code raw_span(simdjson::ondemand::value value, Span& out) {
-    simdjson::ondemand::json_type type;
-    if (auto error = value.type().get(type)) return error;
-    std::string_view raw;
-    if (type == simdjson::ondemand::json_type::object) {
-      simdjson::ondemand::object object;
-      if (auto error = value.get_object().get(object)) return error;
-      if (auto error = object.raw_json().get(raw)) return error;
-    } else if (type == simdjson::ondemand::json_type::array) {
-      simdjson::ondemand::array array;
-      if (auto error = value.get_array().get(array)) return error;
-      if (auto error = array.raw_json().get(raw)) return error;
-    } else {
-      out = Span();  // null, as some writers put it: as if it were not there.
-      return simdjson::SUCCESS;
-    }
-    out = span_of(raw.data(), raw.data() + raw.size());
-    return simdjson::SUCCESS;
+  // Any value; its bytes with the white space behind, if it is an object or an array.
+  Span skip() {
+    const std::uint32_t from = *token;
+    std::size_t depth = 0;
+    do {
+      const char c = next();
+      ++token;
+      if (c == '{' || c == '[') ++depth;
+      if (c == '}' || c == ']') --depth;
+    } while (depth > 0);
+    const char last = begin[token[-1]];
+    return last == '}' || last == ']' ? Span{from, *token - from} : Span();
   }
 
-  // Names are compared unescaped: whoever reads the object after us must find in it what we found.
-  simdjson::error_code scan_metadata(simdjson::ondemand::object metadata, bool cut_managed_fields) {
-    for (auto entry : metadata) {
-      simdjson::ondemand::field field;
-      std::string_view key;
-      if (auto error = std::move(entry).get(field)) return error;
-      const char* const from = field.key().raw() - 1;
-      simdjson::error_code error = field.unescaped_key().get(key);
-      if (error) return error;
-      if (key == "name") {
-        error = string_span(field.value(), name);
-      } else if (key == "namespace") {
-        error = string_span(field.value(), namespace_name);
-      } else if (key == "uid") {
-        error = string_span(field.value(), uid);
-      } else if (key == "resourceVersion") {
-        error = string_span(field.value(), resource_version);
-      } else if (key == "labels") {
-        error = raw_span(field.value(), labels);
-      } else if (key == "annotations") {
-        error = raw_span(field.value(), annotations);
-      } else if (cut_managed_fields && key == "managedFields") {
-        if (has_managed_fields) return simdjson::TAPE_ERROR;  // Two of them: one would stay.
-        has_managed_fields = true;
-        error = raw_span(field.value(), managed_fields);
-        if (managed_fields.length > 0) {
-          managed_fields = with_separator(from, begin + managed_fields.offset + managed_fields.length);
-        }
-      }
-      if (error) return error;
+  // Calls `use(name, from)` with each member's value next, which it is to step over; false as soon as that says so. The
+  // name is unescaped: whoever reads the object after us must find in it what we found. The member begins at `from`.
+  template <class Use>
+  bool members(Use use) {
+    ++token;  // The brace.
+    while (next() == '"') {
+      const std::string_view name_text = text(string());
+      ++token;  // The colon.
+      const char* const from = name_text.data() - 1;
+      if (!(is_plain(name_text) ? use(name_text, from) : use(std::string_view(unescaped(name_text)), from)))
+        return false;
+      if (next() == ',') ++token;
     }
-    return simdjson::SUCCESS;
+    ++token;
+    return true;
   }
 
-  simdjson::error_code scan(simdjson::ondemand::object object, bool cut_managed_fields) {
-    for (auto entry : object) {
-      simdjson::ondemand::field field;
-      std::string_view key;
-      if (auto error = std::move(entry).get(field)) return error;
-      simdjson::error_code error = field.unescaped_key().get(key);
-      if (error) return error;
-      if (key == "metadata") {
-        if (has_metadata) return simdjson::TAPE_ERROR;  // Two of them: which one counts depends on the reader.
-        has_metadata = true;
-        simdjson::ondemand::object metadata;
-        error = field.value().get_object().get(metadata);
-        if (!error) error = scan_metadata(metadata, cut_managed_fields);
-      } else if (key == "kind") {
-        error = string_span(field.value(), kind);
-      } else if (key == "apiVersion") {
-        error = string_span(field.value(), api_version);
-      }
-      if (error) return error;
-    }
-    return simdjson::SUCCESS;
+  std::string_view text(Span span) const { return {begin + span.offset, span.length}; }
+
+  bool take_string(Span& out) {
+    if (next() != '"') return false;
+    out = string();
+    return true;
+  }
+
+  bool scan_metadata(bool cut_managed_fields) {
+    if (next() != '{') return false;
+    return members([&](std::string_view key, const char* from) {
+      if (key == "name") return take_string(name);
+      if (key == "namespace") return take_string(namespace_name);
+      if (key == "uid") return take_string(uid);
+      if (key == "resourceVersion") return take_string(resource_version);
+      const Span value = skip();  // Null, as some writers put it, is as if it were not there.
+      if (key == "labels") labels = value;
+      if (key == "annotations") annotations = value;
+      if (key != "managedFields" || !cut_managed_fields) return true;
+      if (has_managed_fields) return false;  // Two of them: one would stay.
+      has_managed_fields = true;
+      if (value.length > 0) managed_fields = with_separator(from, begin + value.offset + value.length);
+      return true;
+    });
+  }
+
+  bool scan(bool cut_managed_fields) {
+    if (next() != '{') return false;
+    return members([&](std::string_view key, const char*) {
+      if (key == "kind") return take_string(kind);
+      if (key == "apiVersion") return take_string(api_version);
+      if (key != "metadata") return skip(), true;
+      if (has_metadata) return false;  // Two of them: which one counts depends on the reader.
+      has_metadata = true;
+      return scan_metadata(cut_managed_fields);
+    });
   }
 
   // A member together with the comma that its going makes one too many.
@@ -187,16 +189,14 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
     return Error(Code::Invalid, std::string("an object is not valid JSON: ") + simdjson::error_message(error));
   }
 
-  simdjson::ondemand::document document;
-  simdjson::ondemand::object root;
-  Scanner found(padded.data());
-  auto error = ondemand_parser.iterate(padded).get(document);
-  if (!error) error = document.get_object().get(root);
-  if (!error) error = found.scan(root, !options.keep_managed_fields);
-  if (error)
-    return Error(Code::Invalid, std::string("an object's metadata cannot be read: ") + simdjson::error_message(error));
-
-  const auto text = [&](Span span) { return std::string_view(padded.data() + span.offset, span.length); };
+  Scanner found(padded.data(), validating_parser().implementation->structural_indexes.get());
+  if (!found.scan(!options.keep_managed_fields)) {
+    return Error(Code::Invalid,
+                 "an object's metadata cannot be read: it is no JSON object, has metadata or managedFields twice, or "
+                 "its kind, apiVersion, "
+                 "name, namespace, uid or resourceVersion is not a string");
+  }
+  const auto text = [&](Span span) { return found.text(span); };
   const auto name = text(found.name);
   if (name.empty() || name.find('/') != std::string_view::npos || !is_plain(name) ||
       !is_plain(text(found.namespace_name)) || !is_plain(text(found.uid)) || !is_plain(text(found.resource_version))) {
@@ -215,10 +215,8 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   const std::size_t brace = json.find('{') + 1;
   const Span cut = found.managed_fields;
 
-  auto object = std::shared_ptr<Object>(new Object());
-  object->size_ = static_cast<std::uint32_t>(json.size() + front.size() - cut.length);
-  object->bytes_ = std::make_unique_for_overwrite<char[]>(object->size_);
-  char* to = object->bytes_.get();
+  const auto object = of_size(static_cast<std::uint32_t>(json.size() + front.size() - cut.length));
+  char* to = object->bytes();
   const auto append = [&to](std::string_view piece) {
     std::memcpy(to, piece.data(), piece.size());
     to += piece.size();
@@ -253,7 +251,27 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   object->resource_version_ = moved(found.resource_version);
   object->labels_ = moved(found.labels);
   object->annotations_ = moved(found.annotations);
-  return ObjectPtr(std::move(object));
+  object->hash_ = EntryHash::of(object->raw());
+  return ObjectPtr(object);
+}
+
+std::shared_ptr<Object> Object::of_size(std::uint32_t size) {
+  struct Free {
+    void operator()(Object* object) const {
+      object->~Object();
+      ::operator delete(static_cast<void*>(object));
+    }
+  };
+  return std::shared_ptr<Object>(new (::operator new(sizeof(Object) + size)) Object(size), Free());
+}
+
+EntryHash EntryHash::of(const Object& object) {
+  return object.hash();
+}
+
+EntryHash EntryHash::of(std::string_view raw_bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(raw_bytes.data(), raw_bytes.size());
+  return EntryHash{hash.high64, hash.low64};
 }
 
 ObjectKey Object::key() const {

@@ -29,6 +29,8 @@ struct ObjectKeyHash {
   std::size_t operator()(const ObjectKey& key) const;
 };
 
+class Object;
+
 // How objects are cut when they come in.
 struct ParseOptions {
   bool keep_managed_fields = false;
@@ -38,7 +40,17 @@ struct ParseOptions {
   std::string_view api_version;
 };
 
-class Object;
+// XXH3-128 of an object's bytes, in which its key, uid and version stand.
+// Not cryptographic: it finds errors, not forgeries (who may write to a topic is the broker's rule).
+struct EntryHash {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+
+  static EntryHash of(const Object& object);        // As it was when the object was made.
+  static EntryHash of(std::string_view raw_bytes);  // Anew.
+  auto operator<=>(const EntryHash&) const = default;
+};
+
 using ObjectPtr = std::shared_ptr<const Object>;
 
 // Immutable, so it crosses threads freely. Views it returns live as long as it does.
@@ -49,7 +61,13 @@ class Object {
   static Result<ObjectPtr> parse(std::string_view json, const ParseOptions& options);
   static Result<ObjectPtr> parse(std::string_view json) { return parse(json, ParseOptions()); }
 
-  std::string_view raw() const { return {bytes_.get(), size_}; }
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+
+  std::string_view raw() const { return {bytes(), size_}; }
+  const EntryHash& hash() const { return hash_; }
+  // Looks at the bytes only where the hashes are equal: then also one whose bytes were altered in memory is told apart.
+  bool equals(const Object& other) const { return hash_ == other.hash_ && raw() == other.raw(); }
 
   std::string_view kind() const { return at(kind_); }
   std::string_view api_version() const { return at(api_version_); }
@@ -81,12 +99,17 @@ class Object {
   struct Scanner;                                         // Finds the spans.
   static constexpr std::size_t kAllocationOverhead = 48;  // Control block and two malloc headers.
 
-  Object() = default;
-  std::string_view at(Span span) const { return {bytes_.get() + span.offset, span.length}; }
+  explicit Object(std::uint32_t size) : size_(size) {}
+  static std::shared_ptr<Object> of_size(std::uint32_t size);
+
+  // The bytes follow the object in one allocation: a busy stream makes and forgets a hundred thousand a second.
+  const char* bytes() const { return reinterpret_cast<const char*>(this + 1); }
+  char* bytes() { return reinterpret_cast<char*>(this + 1); }
+  std::string_view at(Span span) const { return {bytes() + span.offset, span.length}; }
   std::vector<std::pair<std::string, std::string>> string_map(Span span) const;
 
-  std::unique_ptr<char[]> bytes_;
-  std::uint32_t size_ = 0;
+  EntryHash hash_;
+  const std::uint32_t size_;
   Span kind_, api_version_, namespace_, name_, uid_, resource_version_, labels_, annotations_;
 };
 

@@ -134,6 +134,8 @@ void ProviderCore::on(TimePoint now, const wire::Watch& watch) {
   subscription.lease = std::min(wanted, options_.longest_lease);
   subscription.lease_end = now + subscription.lease;
   subscription.request = watch.request;
+  subscription.patches = watch.patches;
+  outbox.patches.reset();
   subscription.window = std::clamp<std::uint32_t>(watch.window, 1, options_.maximum_window);
   serve(now, *stream->second, outbox, watch.client, watch.have, watch.inventory);
 }
@@ -206,6 +208,7 @@ void ProviderCore::on(TimePoint, const wire::Unwatch& unwatch) {
     const auto outbox = outboxes_.find(id);
     if (outbox == outboxes_.end()) continue;
     outbox->second.subscriptions.erase(unwatch.client);
+    outbox->second.patches.reset();
     if (outbox->second.subscriptions.empty()) close(id);
   }
 }
@@ -326,6 +329,7 @@ void ProviderCore::tick(TimePoint now) {
       if (subscription.snapshot_end <= now && !subscription.owes()) subscription.snapshot = nullptr;
       it = subscription.lease_end <= now ? outbox.subscriptions.erase(it) : std::next(it);
     }
+    outbox.patches.reset();
     if (outbox.subscriptions.empty()) unwanted.push_back(id);
   }
   for (const std::string& id : unwanted) close(id);
@@ -362,7 +366,7 @@ std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
       outbox.frame_had_its_turn = false;
       if (!message && (message = next_frame(stream, outbox))) outbox.frame_had_its_turn = true;
       if (!message) message = next_answer(now, stream, outbox);
-      if (outbox.digest_due && outbox.sent == stream.position().sequence) add_digest(now, stream, outbox);
+      if (outbox.digest_due && stream.live() == stream.position().sequence) add_digest(now, stream, outbox);
       if (message) {
         turn_ = at->first;
         return message;
@@ -374,14 +378,12 @@ std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
 }
 
 std::optional<Outgoing> ProviderCore::next_frame(ScopeStream& stream, Outbox& outbox) {
-  auto frame = stream.frame_after(outbox.sent);
-  if (!frame) {
-    // The log has moved past what was sent: informers see the gap and ask.
-    outbox.sent = stream.position().sequence;
-    return std::nullopt;
+  if (!outbox.patches) {
+    outbox.patches = std::all_of(outbox.subscriptions.begin(), outbox.subscriptions.end(),
+                                 [](const auto& each) { return each.second.patches; });
   }
-  if (!*frame) return std::nullopt;
-  outbox.sent = (*frame)->through;
+  auto frame = stream.next_live_frame(*outbox.patches);
+  if (!frame || !*frame) return std::nullopt;
   ++counts_.frames;
   return Outgoing{options_.topics.stream(options_.cluster, stream.id()), std::move((*frame)->encoded), false};
 }
@@ -397,7 +399,10 @@ std::optional<Outgoing> ProviderCore::next_answer(TimePoint now, ScopeStream& st
       if (frame && *frame) {
         // From what went out live on, the stream's own frames lead on.
         subscription.resumes_after = (*frame)->through;
-        if ((*frame)->through >= outbox.sent) subscription.resumes_after.reset();
+        if ((*frame)->through >= stream.live()) {
+          subscription.resumes_after.reset();
+          stream.forget_bases();
+        }
         ++counts_.frames;
         outbox.answered = client;
         return Outgoing{options_.topics.reply(options_.cluster, client), std::move((*frame)->encoded), false};
@@ -465,7 +470,7 @@ void ProviderCore::collect_digests(TimePoint now) {
     Outbox& outbox = outboxes_.at(id);
     const std::uint64_t sequence = stream->position().sequence;
     if (!stream->ready() || (!all && outbox.digest_sequence == sequence)) continue;
-    if (outbox.sent == sequence) {
+    if (stream->live() == sequence) {
       add_digest(now, *stream, outbox);
     } else {
       outbox.digest_due = true;

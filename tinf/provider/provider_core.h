@@ -98,6 +98,7 @@ class ProviderCore {
     Duration lease{};
     bool waits_for_first_set = false;
     std::optional<Fingerprint> inventory;  // Of the copy that is to be repaired once there is a set.
+    bool patches = false;                  // It can apply them.
     std::uint64_t request = 0;             // The last one, which answers echo.
     std::uint32_t window = 0;
     std::shared_ptr<const PagedSnapshot> snapshot;
@@ -113,8 +114,8 @@ class ProviderCore {
 
   // What a stream has to send besides its truth.
   struct Outbox {
-    std::uint64_t sent = 0;                             // Live frames have gone out up to here.
     std::map<std::string, Subscription> subscriptions;  // By client id.
+    std::optional<bool> patches;                        // All of them can apply patches; empty: not counted yet.
     std::optional<Error> refusal;
     std::optional<TimePoint> behind_since;  // The source has not been current from here on.
     std::uint64_t digest_sequence = 0;      // Of the last digest that named this stream.

@@ -282,6 +282,51 @@ TEST_F(ProviderCoreTest, TheDigestNamesWhereTheStreamStandsAfterItsFrames) {
   EXPECT_EQ(digest.streams[0].fingerprint.count, 2u);
 }
 
+TEST_F(ProviderCoreTest, LiveFramesHoldPatchesOnlyWhileAllWhoFollowCanApplyThem) {
+  const auto large = [](int version) { return object("a", version, "", R"("p":")" + std::string(1000, 'p') + '"'); };
+  wire::Watch can = watch("can");
+  can.patches = true;
+  const auto patches = [&](int version) {
+    change(WatchEvent::modified(large(version)));
+    const auto frames = said_of<wire::Frame>();
+    EXPECT_EQ(frames.size(), 1u);
+    return frames.at(0).patches.size();
+  };
+  core.receive(now, can);
+  give({large(1)});
+  said();
+  EXPECT_EQ(patches(10), 1u);
+  core.receive(now, watch("cannot"));
+  said();
+  EXPECT_EQ(patches(11), 0u);
+  core.receive(now, wire::Unwatch{"cannot", {id}});
+  EXPECT_EQ(patches(12), 1u);
+}
+
+TEST_F(ProviderCoreTest, WhoResumesBeyondTheLastLiveFrameIsNotSentPatchesOfWhatItNeverHad) {
+  const auto large = [](int version) { return object("a", version, "", R"("p":")" + std::string(1000, 'p') + '"'); };
+  wire::Watch one = watch("hub");
+  one.patches = true;
+  core.receive(now, one);
+  give({large(1)});
+  said();
+  one.have = core.streams().at(id)->position();
+  change(WatchEvent::modified(large(10)));
+  core.receive(now, one);  // Its resume may go out before the live frame.
+  change(WatchEvent::modified(large(11)));
+  for (const auto& said : this->said()) {
+    const auto* frame = std::get_if<wire::Frame>(&said.body);
+    if (frame == nullptr || frame->patches.empty()) continue;
+    EXPECT_EQ(said.topic, "/payload/c1/stream/" + id);
+    EXPECT_EQ(frame->patches[0].base, EntryHash::of(*large(1)).low);
+  }
+  change(WatchEvent::modified(large(12)));
+  const auto next = said_of<wire::Frame>();
+  ASSERT_EQ(next.size(), 1u);
+  ASSERT_EQ(next[0].patches.size(), 1u);
+  EXPECT_EQ(next[0].patches[0].base, EntryHash::of(*large(11)).low);
+}
+
 TEST_F(ProviderCoreTest, AQuietStreamIsStillProvenEveryInterval) {
   core.receive(now, watch());
   give({});

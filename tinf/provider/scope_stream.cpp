@@ -6,6 +6,14 @@
 #include "tinf/wire/rules.h"
 
 namespace tinf {
+namespace {
+
+// A patch must be worth it: finding its base costs the other side more than reading an object does.
+constexpr std::size_t kWorthIt = 2;          // Times smaller than the object, at least.
+constexpr std::size_t kSpliceOverhead = 16;  // Bytes of a splice beside its text, about,
+constexpr std::size_t kPatchOverhead = 64;   // and of a patch beside its splices and names.
+
+}  // namespace
 
 ScopeStream::ScopeStream(Scope scope, std::string epoch, ScopeStreamOptions options)
     : scope_(std::move(scope)), id_(scope_.id()), epoch_(std::move(epoch)), options_(options) {}
@@ -46,8 +54,11 @@ void ScopeStream::apply(const EventBatch& changes) {
 void ScopeStream::put(ObjectPtr object) {
   auto [at, inserted] = entries_.try_emplace(object->key());
   Entry& entry = at->second;
-  if (entry.object && entry.object->raw() == object->raw()) return;
-  inventory_.put(at->first, EntryHash::of(*object));
+  if (entry.object) {
+    if (entry.object->equals(*object)) return;
+    if (entry.sequence <= live_) keep_base(entry);
+  }
+  inventory_.put(at->first, object->hash());
   entry.object = std::move(object);
   number(at);
 }
@@ -60,6 +71,7 @@ void ScopeStream::remove(const ObjectKey& key, const std::string& resource_versi
   entry.uid = entry.object->uid();
   entry.resource_version = resource_version;
   entry.object = nullptr;
+  forget_base(entry);
   number(at);
 }
 
@@ -82,6 +94,7 @@ void ScopeStream::trim() {
     const auto [sequence, entry] = kept.front();
     kept.pop_front();
     floor_ = sequence;
+    forget_base(entry->second);
     if (!entry->second.object) entries_.erase(entry);
   }
   log_ = std::move(kept);
@@ -94,6 +107,53 @@ std::deque<std::pair<std::uint64_t, ScopeStream::Entries::iterator>>::const_iter
 }
 
 Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::frame_after(std::uint64_t from) const {
+  return write_frame(from, false);
+}
+
+Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::next_live_frame(bool patches) {
+  auto frame = write_frame(live_, patches);
+  if (frame && !*frame) return frame;
+  const std::uint64_t through = frame ? (*frame)->through : sequence_;
+  forget_bases(through);
+  live_ = through;
+  return frame;
+}
+
+void ScopeStream::keep_base(Entry& entry) {
+  const std::size_t bytes = entry.object->raw().size();
+  if (base_bytes_ + bytes > options_.base_bytes) return;
+  base_bytes_ += bytes;
+  entry.base = std::move(entry.object);
+}
+
+void ScopeStream::forget_base(Entry& entry) {
+  if (!entry.base) return;
+  base_bytes_ -= entry.base->raw().size();
+  entry.base = nullptr;
+}
+
+// Of what changed last between live_ and `through`.
+void ScopeStream::forget_bases(std::uint64_t through) {
+  for (auto at = first_after(live_); at != log_.end() && at->first <= through; ++at) {
+    if (at->second->second.sequence == at->first) forget_base(at->second->second);
+  }
+}
+
+void ScopeStream::forget_bases() {
+  forget_bases(sequence_);
+}
+
+void ScopeStream::write(const ObjectKey& key, const Entry& entry, bool patches, wire::EventsWriter& writer) {
+  if (!entry.object) return writer.remove(key, entry.uid, entry.resource_version, entry.sequence);
+  if (!patches || !entry.base) return writer.put(*entry.object, entry.sequence);
+  const auto splices = splices_between(entry.base->raw(), entry.object->raw());
+  std::size_t cost = kPatchOverhead + key.namespace_name.size() + key.name.size();
+  for (const Splice& splice : splices) cost += kSpliceOverhead + splice.insert.size();
+  if (cost * kWorthIt > entry.object->raw().size()) return writer.put(*entry.object, entry.sequence);
+  writer.patch(key, entry.base->hash().low, splices, entry.sequence);
+}
+
+Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::write_frame(std::uint64_t from, bool patches) const {
   if (from >= sequence_) return std::optional<FrameAfter>();
   if (from < floor_ && !wire::broken(wire::Rule::HistoryReachesBack))
     return Error(Code::Expired, "the history of scope " + id_ + " begins after " + std::to_string(floor_));
@@ -103,16 +163,14 @@ Result<std::optional<ScopeStream::FrameAfter>> ScopeStream::frame_after(std::uin
   head.epoch = epoch_;
   head.after = from;
   auto at = first_after(from);
-  for (; at != log_.end() && !writer.full(); ++at) {
+  std::size_t objects_bytes = 0;
+  for (; at != log_.end() && !writer.full() && objects_bytes < options_.patched_bytes; ++at) {
     const auto& [sequence, logged] = *at;
     const Entry& entry = logged->second;
     head.through = sequence;
     if (entry.sequence != sequence) continue;  // Changed again since: the newer change speaks for both.
-    if (entry.object) {
-      writer.put(*entry.object, sequence);
-    } else {
-      writer.remove(logged->first, entry.uid, entry.resource_version, sequence);
-    }
+    write(logged->first, entry, patches, writer);
+    if (entry.object) objects_bytes += entry.object->raw().size();
   }
   head.head = sequence_;  // What was skipped changed again by then.
   FrameAfter frame{wire::Encoded(), head.through};
@@ -126,6 +184,7 @@ bool ScopeStream::can_resume(const wire::Position& position) const {
 }
 
 std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
+  forget_bases();
   if (auto last = last_snapshot_.lock(); last && last->at == position()) return last;
   auto made = std::make_shared<PagedSnapshot>();
   made->id = epoch_ + "." + std::to_string(++snapshots_);

@@ -27,8 +27,10 @@ struct ScopeStreamTest : ::testing::Test {
     held.emplace(Scope{{"", "v1", "configmaps"}, "", "", "", Projection::Full}, "e1", options);
   }
 
-  wire::Frame frame_after(std::uint64_t from) {
-    auto frame = held->frame_after(from);
+  wire::Frame frame_after(std::uint64_t from) { return decoded(held->frame_after(from)); }
+  wire::Frame live_frame(bool patches = true) { return decoded(held->next_live_frame(patches)); }
+
+  wire::Frame decoded(Result<std::optional<ScopeStream::FrameAfter>> frame) {
     EXPECT_TRUE(frame && *frame);
     wire::Sender sender("c", "i");
     wire::Decoder decoder;
@@ -145,6 +147,92 @@ TEST_F(ScopeStreamTest, ResumesOnlyItsOwnLife) {
   EXPECT_TRUE(held->can_resume({"e1", 0}));
   EXPECT_FALSE(held->can_resume({"e0", 0}));
   EXPECT_FALSE(held->can_resume({"e1", 1}));
+}
+
+// As clusters have them: a kilobyte of which an update changes little.
+ObjectPtr large(const std::string& name, int version) {
+  return *Object::parse(R"({"metadata":{"name":")" + name + R"(","uid":"u-)" + name + R"(","resourceVersion":")" +
+                        std::to_string(version) + R"("},"data":{"text":")" + std::string(1000, 'x') + "\"}}");
+}
+
+TEST_F(ScopeStreamTest, LiveFramesTellAnUpdateAsAPatchOfWhatTheLastOneGave) {
+  held->replace(Snapshot{{large("a", 1), large("b", 2)}, ResourceVersion("2")});
+  held->apply(changes({WatchEvent::modified(large("a", 3)), WatchEvent::modified(large("a", 4))}));
+  const auto frame = live_frame();
+  ASSERT_EQ(frame.patches.size(), 1u);
+  EXPECT_EQ(frame.events[0].key.name, "a");
+  EXPECT_EQ(frame.patches[0].base, EntryHash::of(*large("a", 1)).low);
+  std::string made;
+  EXPECT_TRUE(splice(large("a", 1)->raw(), frame.patches[0].splices, 1 << 20, made));
+  EXPECT_EQ(made, large("a", 4)->raw());
+  held->apply(changes({WatchEvent::modified(large("a", 5))}));
+  EXPECT_EQ(live_frame().patches[0].base, EntryHash::of(*large("a", 4)).low);
+  EXPECT_EQ(held->live(), 3u);
+}
+
+TEST_F(ScopeStreamTest, FramesForOneWhoResumesCarryWholeObjectsAndSoDoLiveOnesForWhoCannotPatch) {
+  held->replace(Snapshot{{large("a", 1)}, ResourceVersion("1")});
+  held->apply(changes({WatchEvent::modified(large("a", 2))}));
+  EXPECT_NE(frame_after(0).events[0].object, nullptr);
+  EXPECT_NE(live_frame(false).events[0].object, nullptr);
+}
+
+TEST_F(ScopeStreamTest, WhatIsNewOrCameBackOrChangedAltogetherIsToldWhole) {
+  held->replace(Snapshot{{large("a", 1), large("b", 1)}, ResourceVersion("1")});
+  held->apply(changes({WatchEvent::added(large("new", 2)), WatchEvent::deleted(large("a", 3)),
+                       WatchEvent::added(large("a", 4)), WatchEvent::modified(object("b", 5))}));
+  const auto frame = live_frame();
+  EXPECT_EQ(frame.events.size(), 3u);
+  EXPECT_THAT(frame.patches, IsEmpty());
+}
+
+TEST_F(ScopeStreamTest, WhatASetOrAResumeHasOvertakenIsNotToldByPatches) {
+  held->replace(Snapshot{{large("a", 1), large("b", 1)}, ResourceVersion("1")});
+  held->apply(changes({WatchEvent::modified(large("a", 2))}));
+  held->snapshot();  // Who gets this has another `a` than those who follow live.
+  held->apply(changes({WatchEvent::modified(large("a", 3)), WatchEvent::modified(large("b", 4))}));
+  const auto frame = live_frame();
+  ASSERT_EQ(frame.patches.size(), 1u);
+  EXPECT_NE(frame.events[0].object, nullptr);
+  EXPECT_EQ(frame.patches[0].base, EntryHash::of(*large("b", 1)).low);
+}
+
+TEST_F(ScopeStreamTest, KeepsFormerStatesOnlyWithinItsBounds) {
+  ScopeStreamOptions options;
+  options.base_bytes = 2500;
+  start_with(options);
+  std::vector<ObjectPtr> all;
+  for (int i = 0; i < 10; ++i) all.push_back(large("o" + std::to_string(i), 1));
+  held->replace(Snapshot{all, ResourceVersion("1")});
+  for (int version = 2; version < 5; ++version) {
+    for (int i = 0; i < 10; ++i) held->apply(changes({WatchEvent::modified(large("o" + std::to_string(i), version))}));
+    EXPECT_EQ(live_frame().patches.size(), 2u);
+  }
+}
+
+TEST_F(ScopeStreamTest, AFrameOfPatchesIsBoundedByWhatTheyMake) {
+  ScopeStreamOptions options;
+  options.patched_bytes = 2500;
+  start_with(options);
+  held->replace(Snapshot{{large("a", 1), large("b", 1), large("c", 1), large("d", 1)}, ResourceVersion("1")});
+  for (const auto* name : {"a", "b", "c", "d"}) held->apply(changes({WatchEvent::modified(large(name, 2))}));
+  EXPECT_EQ(live_frame().patches.size(), 3u);
+  EXPECT_EQ(live_frame().patches.size(), 1u);
+}
+
+TEST_F(ScopeStreamTest, AHistoryThatDoesNotReachBackToTheLastLiveFrameMovesOnAndOwesNothing) {
+  ScopeStreamOptions options;
+  options.log_entries = 4;
+  start_with(options);
+  held->replace(Snapshot{{large("a", 1), large("b", 1), large("c", 1)}, ResourceVersion("1")});
+  for (int i = 0; i < 20; ++i) {
+    held->apply(changes({WatchEvent::modified(large("a", 2 + i)), WatchEvent::added(object("n" + std::to_string(i), 1)),
+                         WatchEvent::deleted(object("n" + std::to_string(i), 2))}));
+  }
+  EXPECT_EQ(held->next_live_frame(true).error().code, Code::Expired);
+  EXPECT_EQ(held->live(), held->position().sequence);
+  held->apply(changes({WatchEvent::modified(large("a", 100))}));
+  EXPECT_EQ(live_frame().patches.size(), 1u);
 }
 
 TEST_F(ScopeStreamTest, ItsFingerprintIsThatOfItsObjects) {

@@ -44,6 +44,8 @@ class EventsWriter {
 
   // `sequence` is a frame's affair; 0 writes none.
   void put(const Object& object, std::uint64_t sequence = 0);
+  // `base`: the low half of the hash of the bytes that `splices` are of.
+  void patch(const ObjectKey& key, std::uint64_t base, const std::vector<Splice>& splices, std::uint64_t sequence);
   void remove(const ObjectKey& key, std::string_view uid, std::string_view resource_version, std::uint64_t sequence);
 
   std::size_t count() const { return count_; }
@@ -56,6 +58,7 @@ class EventsWriter {
 
  private:
   void begin(std::uint64_t sequence);
+  void name(const ObjectKey& key);
 
   std::size_t target_bytes_;
   std::size_t count_ = 0;

@@ -1,10 +1,8 @@
 // Messages to values: the envelope, parts joined, zstd. Everything here may have been written by an enemy.
-#include <zstd.h>
-
 #include <charconv>
-#include <memory>
 
 #include "tinf/wire/codec.h"
+#include "tinf/wire/compression.h"
 
 namespace tinf::wire {
 namespace {
@@ -14,26 +12,6 @@ constexpr std::size_t kPartOverhead = 128;  // Bytes that a part costs us beside
 
 Error invalid(std::string what) {
   return Error(Code::Invalid, std::move(what));
-}
-
-struct FreeContext {
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-};
-
-Result<std::string> decompress(std::string_view bytes, std::size_t limit) {
-  const auto size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
-  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN)
-    return invalid("a compressed body that does not say its size");
-  if (size > limit)
-    return invalid("a body that decompresses to " + std::to_string(size) + " bytes, above the limit of " +
-                   std::to_string(limit));
-  thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
-  std::string out(size, '\0');
-  const std::size_t written = ZSTD_decompressDCtx(context.get(), out.data(), out.size(), bytes.data(), bytes.size());
-  if (ZSTD_isError(written))
-    return invalid(std::string("a body that does not decompress: ") + ZSTD_getErrorName(written));
-  if (written != size) return invalid("a compressed body shorter than it says");
-  return out;
 }
 
 // "tinf.v1.frame" → "frame"; an error that tells another version from another protocol.

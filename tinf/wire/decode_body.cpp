@@ -134,6 +134,7 @@ Body read_watch(Reader& in) {
   watch.lease_seconds = in.number<std::uint32_t>("lease");
   watch.window = in.number<std::uint32_t>("window");
   watch.request = in.number<std::uint64_t>("request", false);
+  watch.patches = in.flag("patches");
   return watch;
 }
 
@@ -350,6 +351,7 @@ struct Bulk {
   bool last = false;
   std::vector<WatchEvent> events;
   std::vector<std::uint64_t> sequences;
+  std::vector<Patch> patches;
 };
 
 simdjson::error_code read_text(simdjson::ondemand::value value, std::string& out) {
@@ -357,6 +359,59 @@ simdjson::error_code read_text(simdjson::ondemand::value value, std::string& out
   if (auto error = value.get_string().get(text)) return error;
   out = text;
   return simdjson::SUCCESS;
+}
+
+// A list of lists of three: a hostile one is not kept for longer than it takes to count.
+simdjson::error_code read_splices(simdjson::ondemand::value value, std::vector<Splice>& splices) {
+  simdjson::ondemand::array list;
+  if (auto error = value.get_array().get(list)) return error;
+  for (auto item : list) {
+    if (splices.size() == kMaximumSplices) return simdjson::CAPACITY;
+    simdjson::ondemand::array members;
+    if (auto error = item.get_array().get(members)) return error;
+    Splice& splice = splices.emplace_back();
+    std::size_t count = 0;
+    for (auto member : members) {
+      simdjson::error_code error = simdjson::INDEX_OUT_OF_BOUNDS;
+      if (count == 0) error = member.get_uint64().get(splice.keep);
+      if (count == 1) error = member.get_uint64().get(splice.drop);
+      std::string_view text;
+      if (count == 2) error = member.get_string().get(text);
+      if (error) return error;
+      splice.insert = text;
+      ++count;
+    }
+    if (count != 3) return simdjson::INDEX_OUT_OF_BOUNDS;
+  }
+  return simdjson::SUCCESS;
+}
+
+Result<void> read_patch(simdjson::ondemand::object body, Bulk& bulk) {
+  ObjectKey key;
+  std::string base;
+  Patch patch;
+  for (auto member : body) {
+    simdjson::ondemand::field part;
+    if (std::move(member).get(part)) return invalid("a patch that cannot be read");
+    simdjson::error_code error = simdjson::SUCCESS;
+    const auto name = part.key();
+    if (name == "namespace") {
+      error = read_text(part.value(), key.namespace_name);
+    } else if (name == "name") {
+      error = read_text(part.value(), key.name);
+    } else if (name == "base") {
+      error = read_text(part.value(), base);
+    } else if (name == "splices") {
+      error = read_splices(part.value(), patch.splices);
+    }
+    if (error) return invalid(std::string("a patch that cannot be read: ") + simdjson::error_message(error));
+  }
+  const auto [end, error] = std::from_chars(base.data(), base.data() + base.size(), patch.base, 16);
+  if (key.name.empty() || base.size() != 16 || error != std::errc() || end != base.data() + base.size())
+    return invalid("a patch without a name or a base");
+  bulk.events.push_back(WatchEvent(EventType::Modified, std::move(key), "", nullptr, ""));
+  bulk.patches.push_back(std::move(patch));
+  return {};
 }
 
 Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
@@ -382,6 +437,10 @@ Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
       out.push_back(WatchEvent::modified(std::move(*object)));
       return {};
     }
+    if (field.key() == "patch") {
+      if (field.value().get_object().get(body)) return invalid("a patch that is not an object");
+      return read_patch(body, bulk);
+    }
     if (field.key() == "delete") {
       std::string namespace_name, name, uid, resource_version;
       if (field.value().get_object().get(body)) return invalid("a delete that is not an object");
@@ -401,7 +460,7 @@ Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
       return {};
     }
   }
-  return invalid("an event that is neither put nor delete");
+  return invalid("an event that is neither put nor patch nor delete");
 }
 
 Result<Bulk> read_bulk(std::string_view text) {
@@ -485,14 +544,14 @@ Result<Body> read_frame(std::string_view text) {
   if (bulk->head < bulk->through) return invalid("a frame from beyond the head of its stream");
   if (bulk->through <= bulk->after) return invalid("a frame that brings nothing forward");
   return Body(Frame{std::move(bulk->scope), std::move(bulk->epoch), bulk->after, bulk->through, bulk->head,
-                    std::move(bulk->events), std::move(bulk->sequences)});
+                    std::move(bulk->events), std::move(bulk->sequences), std::move(bulk->patches)});
 }
 
 Result<std::vector<ObjectPtr>> objects_of(Bulk& bulk) {
   std::vector<ObjectPtr> objects;
   objects.reserve(bulk.events.size());
   for (WatchEvent& event : bulk.events) {
-    if (event.object == nullptr) return invalid("a delete where only objects may stand");
+    if (event.object == nullptr) return invalid("a delete or a patch where only objects may stand");
     objects.push_back(std::move(event.object));
   }
   return objects;

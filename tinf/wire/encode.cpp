@@ -1,37 +1,24 @@
 // Values to bytes. Objects go in as the bytes they are; only the small messages pass through a JSON tree.
-#include <zstd.h>
-
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cinttypes>
 #include <cstdio>
-#include <memory>
 
 #include "tinf/wire/codec.h"
+#include "tinf/wire/compression.h"
 
 namespace tinf::wire {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kCompressAbove = 256;  // Bytes; below, zstd's frame costs what it saves.
-constexpr std::size_t kLeastRoom = 1024;     // Bytes in a part: as many as may be sent hold the largest body.
-constexpr int kCompressionLevel = 1;         // 300 MB/s a core; level 3 saves a tenth more for twice the time.
-
-struct FreeContext {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-};
-
-Encoded pack(std::string type, std::string body) {
-  Encoded encoded{"tinf.v" + std::to_string(kVersion) + "." + std::move(type), std::move(body), false};
-  if (encoded.body.size() < kCompressAbove) return encoded;
-  thread_local std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
-  std::string smaller(ZSTD_compressBound(encoded.body.size()), '\0');
-  const std::size_t size = ZSTD_compressCCtx(context.get(), smaller.data(), smaller.size(), encoded.body.data(),
-                                             encoded.body.size(), kCompressionLevel);
-  if (ZSTD_isError(size) || size >= encoded.body.size()) return encoded;
-  encoded.body.assign(smaller, 0, size);
-  encoded.compressed = true;
+constexpr std::size_t kLeastRoom = 1024;  // Bytes in a part: as many as may be sent hold the largest body.
+Encoded pack(std::string_view kind, std::string body) {
+  Encoded encoded{"tinf.v" + std::to_string(kVersion) + "." + std::string(kind), std::move(body), false};
+  if (auto smaller = compress(encoded.body)) {
+    encoded.body = std::move(*smaller);
+    encoded.compressed = true;
+  }
   return encoded;
 }
 
@@ -63,6 +50,7 @@ std::pair<std::string, json::object> to_json(const Watch& watch) {
                    {"request", watch.request}};
   put_position(out, watch.have);
   if (watch.inventory) out["inventory"] = watch.inventory->to_string();
+  if (watch.patches) out["patches"] = true;
   return {"watch", std::move(out)};
 }
 
@@ -203,12 +191,31 @@ void EventsWriter::put(const Object& object, std::uint64_t sequence) {
   items_.append("\"put\":").append(object.raw()).append("}");
 }
 
+void EventsWriter::patch(const ObjectKey& key, std::uint64_t base, const std::vector<Splice>& splices,
+                         std::uint64_t sequence) {
+  begin(sequence);
+  items_.append("\"patch\":{");
+  name(key);
+  items_.append(",\"base\":\"").append(hex(base)).append("\",\"splices\":[");
+  for (const Splice& splice : splices) {
+    if (&splice != &splices.front()) items_.append(",");
+    items_.append("[").append(std::to_string(splice.keep)).append(",").append(std::to_string(splice.drop));
+    items_.append(",").append(quote(splice.insert)).append("]");
+  }
+  items_.append("]}}");
+}
+
+void EventsWriter::name(const ObjectKey& key) {
+  if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quote(key.namespace_name)).append(",");
+  items_.append("\"name\":").append(quote(key.name));
+}
+
 void EventsWriter::remove(const ObjectKey& key, std::string_view uid, std::string_view resource_version,
                           std::uint64_t sequence) {
   begin(sequence);
   items_.append("\"delete\":{");
-  if (!key.namespace_name.empty()) items_.append("\"namespace\":").append(quote(key.namespace_name)).append(",");
-  items_.append("\"name\":").append(quote(key.name)).append(",\"uid\":").append(quote(uid));
+  name(key);
+  items_.append(",\"uid\":").append(quote(uid));
   items_.append(",\"resourceVersion\":").append(quote(resource_version)).append("}}");
 }
 
@@ -250,12 +257,16 @@ Encoded encode(const Body& body) {
         using T = std::decay_t<decltype(message)>;
         if constexpr (std::is_same_v<T, Frame>) {
           EventsWriter writer(0);
+          auto patch = message.patches.begin();
           for (std::size_t i = 0; i < message.events.size(); ++i) {
             const WatchEvent& event = message.events[i];
             if (event.type == EventType::Deleted) {
               writer.remove(event.key, event.uid, event.resource_version, message.sequences[i]);
-            } else {
+            } else if (event.object) {
               writer.put(*event.object, message.sequences[i]);
+            } else {
+              writer.patch(event.key, patch->base, patch->splices, message.sequences[i]);
+              ++patch;
             }
           }
           return std::move(writer).finish_frame(message);
@@ -269,7 +280,7 @@ Encoded encode(const Body& body) {
           return std::move(writer).finish_objects(message.scope, message.snapshot);
         } else {
           auto [kind, tree] = to_json(message);
-          return pack(std::move(kind), json::serialize(tree));
+          return pack(kind, json::serialize(tree));
         }
       },
       body);
@@ -279,14 +290,13 @@ std::vector<Message> to_messages(const Encoded& encoded, std::string_view topic,
                                  std::size_t maximum_bytes, bool retain) {
   Message head;
   head.topic = std::string(topic);
-  head.content_type = "application/json";
   head.retain = retain;
   head.attributes = {
       {"specversion", "1.0"}, {"id", sender.next_id()}, {"source", sender.source()}, {"type", encoded.type}};
   if (encoded.compressed) head.attributes.emplace_back("encoding", "zstd");
 
   // What a message costs besides its body: MQTT's own fields, and room for the number of a part.
-  std::size_t overhead = head.topic.size() + head.content_type.size() + 64;
+  std::size_t overhead = head.topic.size() + 64;
   for (const auto& [name, value] : head.attributes) overhead += name.size() + value.size() + 5;
   const std::size_t room = std::max(maximum_bytes, overhead + kLeastRoom) - overhead;
 

@@ -11,6 +11,7 @@
 #include "tinf/object/fingerprint.h"
 #include "tinf/object/inventory.h"
 #include "tinf/object/resource.h"
+#include "tinf/object/splice.h"
 #include "tinf/object/watch_event.h"
 
 namespace tinf::wire {
@@ -34,7 +35,8 @@ struct Watch {
   std::uint32_t lease_seconds = 0;
   std::uint32_t window = 0;  // Pages that may be under way at once.
   std::uint64_t request =
-      0;  // Echoed by what answers, so that an answer to an earlier question is known for what it is.
+      0;                 // Echoed by what answers, so that an answer to an earlier question is known for what it is.
+  bool patches = false;  // The informer can apply them: it has at hand what it was sent before.
 };
 
 // Informer to provider: I still follow these.
@@ -71,6 +73,12 @@ struct Hello {
   std::string client;
 };
 
+// A new state of an object, told by what differs from an earlier one.
+struct Patch {
+  std::uint64_t base = 0;  // The low half of the hash of the earlier state: to no other bytes may it be applied.
+  std::vector<Splice> splices;
+};
+
 // Provider to every informer of a scope (on its stream), or to one that resumes (on its reply topic): what changed.
 // Of a key that changed several times only the last change is there; where that one lies beyond `through`, the key is
 // missing; a later frame, which leads to `head` at the latest, has it.
@@ -82,6 +90,7 @@ struct Frame {
   std::uint64_t head = 0;                // Where the stream stood when the frame was made: `through` or later.
   std::vector<WatchEvent> events;        // A put is Modified here: what it is for the receiver, its store tells.
   std::vector<std::uint64_t> sequences;  // Of each event, rising, in (after, through].
+  std::vector<Patch> patches;            // Of each event that is no delete and has no object, in their order.
 };
 
 // Provider to one informer: a part of the whole set as of a position.

@@ -4,6 +4,7 @@
 #include <zstd.h>
 
 #include "tinf/wire/codec.h"
+#include "tinf/wire/compression.h"
 #include "tinf/wire/topics.h"
 
 namespace tinf::wire {
@@ -29,7 +30,7 @@ ObjectPtr noisy_object(const std::string& name, std::size_t size) {
 }
 
 Frame big_frame(std::size_t size) {
-  return Frame{"s", "e", 0, 1, 1, {WatchEvent::modified(noisy_object("big", size))}, {1}};
+  return Frame{"s", "e", 0, 1, 1, {WatchEvent::modified(noisy_object("big", size))}, {1}, {}};
 }
 
 Scope configmaps() {
@@ -172,7 +173,8 @@ TEST(Wire, ObjectsKeepEveryByte) {
               12,
               {WatchEvent::modified(object("a", 5000)), WatchEvent::deleted({"default", "b"}, "u", "8"),
                WatchEvent::modified(object("c"))},
-              {4, 7, 9}};
+              {4, 7, 9},
+              {}};
   const Frame read = round_trip(frame);
   ASSERT_EQ(read.events.size(), 3u);
   EXPECT_EQ(read.after, 3u);
@@ -198,6 +200,55 @@ TEST(Wire, ObjectsFetchedByKeyKeepEveryByte) {
   EXPECT_EQ(read.snapshot, "n");
   ASSERT_EQ(read.objects.size(), 2u);
   EXPECT_EQ(read.objects[0]->raw(), objects.objects[0]->raw());
+}
+
+TEST(Wire, APatchKeepsItsBaseAndEveryByteOfItsSplices) {
+  Frame frame;
+  frame.scope = "s";
+  frame.epoch = "e";
+  frame.through = 3;
+  frame.events = {WatchEvent::modified(object("a")), WatchEvent(EventType::Modified, {"default", "b"}, "", nullptr, ""),
+                  WatchEvent(EventType::Modified, {"", "c"}, "", nullptr, "")};
+  frame.sequences = {1, 2, 3};
+  frame.patches = {Patch{0x0123456789abcdef, {Splice{3, 4, "\"\\\n\t€😀"}, Splice{0, ~std::uint64_t{0}, ""}}},
+                   Patch{0, {}}};
+  const Frame read = round_trip(frame);
+  ASSERT_EQ(read.events.size(), 3u);
+  EXPECT_NE(read.events[0].object, nullptr);
+  EXPECT_EQ(read.events[1].object, nullptr);
+  EXPECT_EQ(read.events[1].type, EventType::Modified);
+  EXPECT_EQ(read.events[1].key, (ObjectKey{"default", "b"}));
+  EXPECT_EQ(read.events[2].key, (ObjectKey{"", "c"}));
+  ASSERT_EQ(read.patches.size(), 2u);
+  EXPECT_EQ(read.patches[0].base, 0x0123456789abcdefu);
+  EXPECT_EQ(read.patches[0].splices, frame.patches[0].splices);
+  EXPECT_EQ(read.patches[1].base, 0u);
+}
+
+TEST(Wire, RefusesAPatchThatIsNone) {
+  const auto frame = [](const std::string& patch) {
+    return decode_body(
+        "frame",
+        R"({"scope":"s","epoch":"e","after":0,"through":1,"count":1,"events":[{"at":1,"patch":)" + patch + "}]}");
+  };
+  const std::string base = R"("name":"a","base":"0123456789abcdef")";
+  std::string many;
+  for (std::size_t i = 0; i <= kMaximumSplices; ++i) many += (i > 0 ? "," : "") + std::string(R"([0,0,""])");
+  EXPECT_TRUE(frame("{" + base + R"(,"splices":[[1,2,"x"]]})"));
+  for (const std::string& bad :
+       {std::string("7"), "{" + base + R"(,"splices":7})", "{" + base + R"(,"splices":[7]})",
+        "{" + base + R"(,"splices":[[1,2]]})", "{" + base + R"(,"splices":[[1,2,"x",3]]})",
+        "{" + base + R"(,"splices":[[-1,2,"x"]]})", "{" + base + R"(,"splices":[[1,2.5,"x"]]})",
+        "{" + base + R"(,"splices":[[1,2,null]]})", "{" + base + ",\"splices\":[" + many + "]}",
+        std::string(R"({"name":"a","base":"0123","splices":[]})"), std::string(R"({"name":"a","splices":[]})"),
+        std::string(R"({"name":"a","base":"0123456789abcdeg","splices":[]})"),
+        std::string(R"({"base":"0123456789abcdef","splices":[]})")}) {
+    EXPECT_FALSE(frame(bad)) << bad;
+  }
+  EXPECT_FALSE(
+      decode_body("page", R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"page":0,"total":1,)"
+                          R"("fingerprint":"0:00000000000000000000000000000000","count":1,"events":[{"patch":{)" +
+                              base + R"(,"splices":[]}}]})"));
 }
 
 TEST(Wire, AnEmptySetIsAPageOfItsOwn) {
@@ -287,10 +338,12 @@ TEST(Wire, RefusesATruncatedBodyAtEveryByte) {
                                        true,
                                        {WatchEvent::deleted({"default", "b"}, "u", "8"),
                                         WatchEvent::modified(*Object::parse(R"({"metadata":{"name":"a"}})"))},
-                                       {4, 5}});
-  ASSERT_FALSE(encoded.compressed);
-  for (std::size_t size = 0; size < encoded.body.size(); ++size) {
-    EXPECT_FALSE(decode_body("frame", std::string_view(encoded.body).substr(0, size))) << size;
+                                       {4, 5},
+                                       {}});
+  const std::string body = *decompress(encoded.body, 1 << 20);
+  ASSERT_TRUE(decode_body("frame", body));
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(decode_body("frame", std::string_view(body).substr(0, size))) << size;
   }
 }
 

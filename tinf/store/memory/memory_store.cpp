@@ -1,4 +1,4 @@
-// Why comparing and hashing happen before the lock is taken: there is one writer, so what it reads unlocked
+// Why comparing happens before the lock is taken: there is one writer, so what it reads unlocked
 // cannot change under it, and readers wait only for pointers to move.
 #include "tinf/store/memory/memory_store.h"
 
@@ -44,7 +44,8 @@ Result<std::vector<InventoryEntry>> MemoryStore::measure(const ObjectKey& from, 
   }
   std::vector<InventoryEntry> measured;
   measured.reserve(objects.size());
-  for (const ObjectPtr& object : objects) measured.push_back(InventoryEntry{object->key(), EntryHash::of(*object)});
+  for (const ObjectPtr& object : objects)
+    measured.push_back(InventoryEntry{object->key(), EntryHash::of(object->raw())});
   return measured;
 }
 
@@ -80,7 +81,7 @@ Task<Result<void>> MemoryStore::replace(Snapshot all) {
     const ObjectPtr& object = objects[i];
     for (; held != entries_.cend() && ByKey()(*held, object); ++held) leaving.push_back(held);
     if (held != entries_.cend() && ByKey::key(*held) == ByKey::key(object)) {
-      if (held->object->raw() != object->raw()) changed.emplace_back(held, Entry(object));
+      if (!held->object->equals(*object)) changed.emplace_back(held, Entry(object));
       ++held;
     } else {
       added.emplace_back(held, Entry(object));
@@ -101,7 +102,7 @@ Task<Result<void>> MemoryStore::replace(Snapshot all) {
 }
 
 Task<Result<void>> MemoryStore::apply(EventBatch changes) {
-  std::vector<std::optional<Entry>> fresh;  // Hashed before the lock; nothing for a delete.
+  std::vector<std::optional<Entry>> fresh;  // Nothing for a delete.
   fresh.reserve(changes.events.size());
   for (const WatchEvent& event : changes.events) {
     if (event.type == EventType::Deleted) {
@@ -125,7 +126,7 @@ Task<Result<void>> MemoryStore::apply(EventBatch changes) {
         if (held && (event.uid.empty() || event.uid == at->object->uid())) erase(at, gone);
       } else if (!held) {
         insert(at, std::move(*fresh[i]));
-      } else if (at->hash != fresh[i]->hash || at->object->raw() != fresh[i]->object->raw()) {
+      } else if (!at->object->equals(*fresh[i]->object)) {
         put(at, std::move(*fresh[i]), gone);
       }
     }
@@ -135,21 +136,20 @@ Task<Result<void>> MemoryStore::apply(EventBatch changes) {
 }
 
 void MemoryStore::put(Entries::const_iterator at, Entry fresh, std::vector<ObjectPtr>& gone) {
-  fingerprint_.remove(at->hash);
-  fingerprint_.add(fresh.hash);
+  fingerprint_.remove(at->object->hash());
+  fingerprint_.add(fresh.object->hash());
   object_bytes_ += fresh.object->memory_bytes() - at->object->memory_bytes();
   gone.push_back(std::exchange(at->object, std::move(fresh.object)));
-  at->hash = fresh.hash;
 }
 
 void MemoryStore::insert(Entries::const_iterator hint, Entry fresh) {
-  fingerprint_.add(fresh.hash);
+  fingerprint_.add(fresh.object->hash());
   object_bytes_ += fresh.object->memory_bytes();
   entries_.emplace_hint(hint, std::move(fresh));
 }
 
 void MemoryStore::erase(Entries::const_iterator at, std::vector<ObjectPtr>& gone) {
-  fingerprint_.remove(at->hash);
+  fingerprint_.remove(at->object->hash());
   object_bytes_ -= at->object->memory_bytes();
   gone.push_back(std::move(at->object));
   entries_.erase(at);

@@ -10,7 +10,7 @@
 namespace tinf {
 
 // Guarantees what StoreReader and StoreWriter say; a batch and a replace() appear to readers as one step.
-// Keys are views into the objects held, so an entry costs 80 bytes beside its object (kOverheadBytes).
+// Keys are views into the objects held, so an entry costs 64 bytes beside its object (kOverheadBytes).
 // Reading is thread-safe and waits at most for a writer that changes the tree; it never waits for parsing or freeing.
 // Writing is done by one strand.
 class MemoryStore final : public StoreReader, public StoreWriter {
@@ -34,16 +34,15 @@ class MemoryStore final : public StoreReader, public StoreWriter {
   // Objects and tree together: bytes. Objects that others share count in full.
   std::size_t memory_bytes() const;
 
-  // Tree node of 32 bytes, pointer, hash and malloc's header, as glibc rounds them.
-  static constexpr std::size_t kOverheadBytes = 80;
+  // Tree node of 32 bytes, pointer and malloc's header, as glibc rounds them.
+  static constexpr std::size_t kOverheadBytes = 64;
 
  private:
   struct Entry {
-    explicit Entry(ObjectPtr o) : object(std::move(o)), hash(EntryHash::of(*object)) {}
+    explicit Entry(ObjectPtr o) : object(std::move(o)) {}
 
     // Replaced in place by a later state of the same key: the order of the tree stands.
     mutable ObjectPtr object;
-    mutable EntryHash hash;
   };
   struct KeyView {
     std::string_view namespace_name;
