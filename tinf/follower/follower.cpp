@@ -228,7 +228,8 @@ void Follower::keep_early_of(const std::string& epoch) {
 bool Follower::take(const wire::Frame& frame) {
   const bool gap = frame.after > position_.sequence && !wire::broken(wire::Rule::GapsAreClosed);
   if (gap || frame.through <= position_.sequence) return false;
-  const bool full = delivered_events_ + frame.events.size() > options_.delivered_events && delivered_events_ > 0;
+  const std::size_t room = std::max(options_.delivered_events, inventory_.size());
+  const bool full = delivered_events_ + frame.events.size() > room && delivered_events_ > 0;
   if (full && !wire::broken(wire::Rule::WhatIsDroppedIsAGap)) {
     ++counts_.dropped;  // The store is behind: as if it were lost. The gap shows, and is asked for at the price of the
                         // difference.

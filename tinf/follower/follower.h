@@ -27,7 +27,7 @@ struct FollowerOptions {
   BackoffOptions retry{std::chrono::seconds(2), std::chrono::seconds(30), 2, 0.25, std::chrono::minutes(2)};
 
   // Bounds. What does not fit is dropped like a lost message, and asked for again when there is room.
-  std::size_t delivered_events = 65536;  // Waiting for the store.
+  std::size_t delivered_events = 16384;  // Waiting for the store; as many as there are objects, if that is more.
   std::size_t early_frames = 256;        // Waiting for the ones before them.
   std::size_t early_events = 65536;
   std::size_t delivered_patched_bytes = 256 << 20;  // Small messages may make large objects.
