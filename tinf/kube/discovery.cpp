@@ -5,6 +5,7 @@
 #include <simdjson.h>
 
 #include <functional>
+#include <map>
 
 #include "tinf/kube/api_status.h"
 
@@ -139,6 +140,19 @@ Result<void> read_group_version(const std::string& body, const GroupVersion& ask
   return Result<void>();
 }
 
+// A version may lack what others of its group have. The group's preferred version wins where it has the resource, else
+// the first that has it, in the server's order.
+void prefer_one_version_of_each(std::vector<ResourceInfo>& resources) {
+  std::map<std::pair<std::string, std::string>, ResourceInfo*> chosen;
+  for (ResourceInfo& info : resources) {
+    ResourceInfo*& best = chosen[{info.resource.group, info.resource.name}];
+    if (best == nullptr || (info.preferred_version && !best->preferred_version)) best = &info;
+  }
+  for (ResourceInfo& info : resources) {
+    info.preferred_version = chosen[{info.resource.group, info.resource.name}] == &info;
+  }
+}
+
 Task<Result<Root>> fetch_root(RestClient& client, std::string path) {
   Request request(path);
   request.headers.emplace_back("Accept", kAccept);
@@ -179,6 +193,7 @@ Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client) {
     }
   }
   if (resources.empty() && first_failure) co_return *first_failure;
+  prefer_one_version_of_each(resources);
   co_return resources;
 }
 

@@ -83,6 +83,39 @@ TEST_F(DiscoveryTest, ReadsTheLegacyFormAndABrokenGroupHidesNoOther) {
   EXPECT_THAT(loop.log_lines(), Contains(HasSubstr("left out")));
 }
 
+TEST_F(DiscoveryTest, PrefersForEachResourceTheFirstVersionThatHasIt) {
+  auto& conversation = server.connection();
+  conversation.expects("GET /api HTTP/1.1").replies_json(R"({"kind":"APIGroupDiscoveryList","items":[]})");
+  conversation.expects("GET /apis HTTP/1.1")
+      .replies_json(R"({"kind":"APIGroupDiscoveryList","items":[{"metadata":{"name":"a.b"},"versions":[
+    {"version":"v1","resources":[{"resource":"xs","responseKind":{"kind":"X"},"scope":"Namespaced","verbs":["list"]}]},
+    {"version":"v1beta1","resources":[{"resource":"xs","responseKind":{"kind":"X"},"scope":"Namespaced","verbs":["list"]},
+      {"resource":"ys","responseKind":{"kind":"Y"},"scope":"Namespaced","verbs":["list"]}]},
+    {"version":"v1alpha1","resources":[{"resource":"ys","responseKind":{"kind":"Y"},"scope":"Namespaced","verbs":["list"]}]}]}]})");
+  const auto found = loop.await(discover(client));
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_THAT(told(*found),
+              ElementsAre("a.b/v1 xs X namespaced preferred list", "a.b/v1beta1 xs X namespaced list",
+                          "a.b/v1beta1 ys Y namespaced preferred list", "a.b/v1alpha1 ys Y namespaced list"));
+}
+
+TEST_F(DiscoveryTest, PrefersInTheLegacyFormTheGroupsVersionWhereItHasTheResource) {
+  auto& conversation = server.connection();
+  conversation.expects("GET /api ").replies_json(R"({"kind":"APIVersions","versions":["v1"]})");
+  conversation.expects("GET /api/v1 ").replies_json(R"({"kind":"APIResourceList","resources":[]})");
+  conversation.expects("GET /apis ").replies_json(R"({"kind":"APIGroupList","groups":[
+    {"name":"a.b","versions":[{"version":"v2"},{"version":"v1"}],"preferredVersion":{"version":"v1"}}]})");
+  conversation.expects("GET /apis/a.b/v2 ").replies_json(R"({"kind":"APIResourceList","resources":[
+    {"name":"xs","namespaced":true,"kind":"X","verbs":["list"]},
+    {"name":"ys","namespaced":true,"kind":"Y","verbs":["list"]}]})");
+  conversation.expects("GET /apis/a.b/v1 ").replies_json(R"({"kind":"APIResourceList","resources":[
+    {"name":"xs","namespaced":true,"kind":"X","verbs":["list"]}]})");
+  const auto found = loop.await(discover(client));
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_THAT(told(*found), ElementsAre("a.b/v2 xs X namespaced list", "a.b/v2 ys Y namespaced preferred list",
+                                        "a.b/v1 xs X namespaced preferred list"));
+}
+
 TEST_F(DiscoveryTest, SaysWhenTheServerIsSomethingElse) {
   server.connection().expects("GET /api ").replies("200 OK", "<html>hello</html>");
   EXPECT_EQ(loop.await(discover(client)).error().code, Code::Internal);

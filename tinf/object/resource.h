@@ -35,7 +35,7 @@ struct ResourceInfo {
   std::vector<std::string> categories;
   std::vector<std::string> verbs;
   bool namespaced = true;
-  bool preferred_version = true;  // The version of its group that the server prefers.
+  bool preferred_version = true;  // Of all versions of this resource, the one that the server prefers.
 
   bool has_verb(std::string_view verb) const;
 };
