@@ -401,6 +401,34 @@ TEST_F(ProvideAndFollow, AProviderStartedAgainIsComparedWithAndOnlyTheDifference
   EXPECT_EQ(hub.session->standing("c1", configmaps().id())->counts.repairs, 1u);
 }
 
+// Roles and their like may have such names, and whoever may create one must not stop the others.
+TEST_F(ProvideAndFollow, NamesThatJsonEscapesTravelThroughChangesDeletesAndRepairs) {
+  const std::vector<std::string> names{R"(a\u0026b)", R"(\"quoted\")", R"(back\\slash)", R"(line\nend)",
+                                       R"(\u003ctag\u003e)"};
+  for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
+  for (const std::string& name : names) source.put(name);
+  auto site = std::make_unique<Site>(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(hub.store.get(testing::key("a&b")).value());
+  source.put(names[0], R"("x":1)");
+  source.remove(names[1]);
+  ASSERT_TRUE(equal(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"\"quoted\""}));
+  site->crash();
+  source.put(names[0], R"("x":2)");
+  source.remove(names[2]);
+  source.remove(names[3]);
+  source.put(R"(new\u0026)");
+  site = std::make_unique<Site>(time, broker, source, "p2", 2);
+  ASSERT_TRUE(equal(hub));
+  EXPECT_TRUE(proven(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"\"quoted\"", "back\\slash", "line\nend"}));
+  EXPECT_EQ(site->provider->counts().repairs, 1u);
+  EXPECT_EQ(site->provider->counts().snapshots, 0u);
+  EXPECT_EQ(refused(), 0u);
+}
+
 TEST_F(ProvideAndFollow, AByteFlippedInTheStoreIsFoundAndRepairedWithinADigestsInterval) {
   for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
   Site site(time, broker, source);

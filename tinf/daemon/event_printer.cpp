@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 namespace tinf::daemon {
@@ -14,6 +15,37 @@ constexpr int kPollMilliseconds = 100;  // How late stop() may be seen.
 
 std::string quote(std::string_view text) {
   return boost::json::serialize(boost::json::string(text));
+}
+
+// DEL, or the first byte of one of the control characters beyond ASCII (U+0080 to U+009F): JSON leaves them as they
+// are, terminals may obey them.
+bool is_late_control(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+  return byte(at) == 0x7f || (byte(at) == 0xc2 && byte(at + 1) >= 0x80 && byte(at + 1) < 0xa0);
+}
+
+// An object's key in a line of columns. Names of some kinds (roles, for one) may hold spaces, line ends and what
+// controls a terminal: such a key stands as a JSON string, so that no name forges a line or a column.
+std::string column(const std::string& text) {
+  bool plain = true;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    plain = plain && !is_late_control(text, i) && c != '"' && c != '\\' && (c > ' ' || c < 0);
+  }
+  if (plain) return text;
+  const std::string quoted = quote(text);
+  std::string safe;
+  for (std::size_t i = 0; i < quoted.size(); ++i) {
+    if (!is_late_control(quoted, i)) {
+      safe += quoted[i];
+      continue;
+    }
+    if (quoted[i] != 0x7f) ++i;
+    char escape[7];
+    std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(quoted[i])));
+    safe += escape;
+  }
+  return safe;
 }
 
 // The members and their order are documented in the README: programs read them.
@@ -35,7 +67,7 @@ void EventPrinter::event(std::string_view type, const std::string& cluster, cons
   if (form_ == OutputForm::None) return;
   if (form_ == OutputForm::Lines) {
     return write(cluster + "  " + std::string(type) + "  " + resource.group_resource() + "  " +
-                 object.key().to_string() + "  rv=" + std::string(object.resource_version()) + "\n");
+                 column(object.key().to_string()) + "  rv=" + column(std::string(object.resource_version())) + "\n");
   }
   std::string_view raw = object.raw();
   ObjectPtr trimmed;

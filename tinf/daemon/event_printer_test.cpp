@@ -53,6 +53,30 @@ TEST_F(EventPrinterTest, ALineNamesClusterTypeResourceKeyAndVersion) {
             "cluster1  ADDED  deployments.apps  default/web  rv=812\ncluster1  SYNCED  deployments.apps  1 object\n");
 }
 
+TEST_F(EventPrinterTest, ANameCannotForgeALineOrAColumn) {
+  EventPrinter printer(OutputForm::Lines, false, ends[1]);
+  const auto told = [&](const std::string& name) {
+    printer.event("ADDED", "c", deployments,
+                  *parsed(R"({"metadata":{"namespace":"n","resourceVersion":"1","name":")" + name + "\"}}"));
+  };
+  told(R"(a\u0026<é>:b)");
+  told(R"(a\nc  DELETED)");
+  told(R"(\u001b[2J\u007f\u009b2J\"\\)");
+  EXPECT_EQ(written(),
+            "c  ADDED  deployments.apps  n/a&<é>:b  rv=1\n"
+            "c  ADDED  deployments.apps  \"n/a\\nc  DELETED\"  rv=1\n"
+            "c  ADDED  deployments.apps  \"n/\\u001b[2J\\u007f\\u009b2J\\\"\\\\\"  rv=1\n");
+}
+
+TEST_F(EventPrinterTest, ANameInJsonIsItsText) {
+  EventPrinter printer(OutputForm::Json, false, ends[1]);
+  printer.event("ADDED", "c", deployments, *parsed(R"({"metadata":{"name":"a\u0026\"b\n"}})"));
+  const std::string text = written();
+  EXPECT_EQ(boost::json::parse(text).at("name"), "a&\"b\n");
+  EXPECT_EQ(boost::json::parse(text).at("object").at("metadata").at("name"), "a&\"b\n");
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+}
+
 TEST_F(EventPrinterTest, JsonHasExactlyTheDocumentedMembersOnOneLine) {
   EventPrinter printer(OutputForm::Json, false, ends[1]);
   printer.event("MODIFIED", "cluster1", deployments, *parsed(kObject));

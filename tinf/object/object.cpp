@@ -43,13 +43,17 @@ bool is_plain(std::string_view text) {
   return text.find('\\') == std::string_view::npos;  // The validating pass has refused control characters.
 }
 
-// What stands for a member's name that has a backslash in it. The input is valid JSON.
+// What a text stands for that has a backslash in it. The input is valid JSON.
 std::string unescaped(std::string_view text) {
   const simdjson::padded_string quoted("\"" + std::string(text) + "\"");
   simdjson::ondemand::document document;
-  std::string_view name;
-  if (ondemand_parser.iterate(quoted).get(document) || document.get_string().get(name)) return std::string(text);
-  return std::string(name);
+  std::string_view plain;
+  if (ondemand_parser.iterate(quoted).get(document) || document.get_string().get(plain)) return std::string(text);
+  return std::string(plain);
+}
+
+bool fits_into_a_key(std::string_view text) {
+  return text.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
 }
 
 }  // namespace
@@ -196,12 +200,31 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
                  "its kind, apiVersion, "
                  "name, namespace, uid or resourceVersion is not a string");
   }
-  const auto text = [&](Span span) { return found.text(span); };
-  const auto name = text(found.name);
-  if (name.empty() || name.find('/') != std::string_view::npos || !is_plain(name) ||
-      !is_plain(text(found.namespace_name)) || !is_plain(text(found.uid)) || !is_plain(text(found.resource_version))) {
+  struct Text {
+    Span in_json;
+    std::optional<Span> in_decoded;  // If it has escapes.
+  };
+  std::string decoded;
+  const auto text_of = [&](Span span) {
+    Text text{span, std::nullopt};
+    const std::string_view shown = found.text(span);
+    if (is_plain(shown)) return text;
+    const std::string plain = unescaped(shown);
+    text.in_decoded = Span{static_cast<std::uint32_t>(decoded.size()), static_cast<std::uint32_t>(plain.size())};
+    decoded += plain;
+    return text;
+  };
+  const Text kind = text_of(found.kind), api_version = text_of(found.api_version), name = text_of(found.name),
+             namespace_name = text_of(found.namespace_name), uid = text_of(found.uid),
+             resource_version = text_of(found.resource_version);
+  const auto value = [&](const Text& text) {
+    if (!text.in_decoded) return found.text(text.in_json);
+    return std::string_view(decoded).substr(text.in_decoded->offset, text.in_decoded->length);
+  };
+  if (value(name).empty()) return Error(Code::Invalid, "an object has no metadata.name");
+  if (!fits_into_a_key(value(name)) || !fits_into_a_key(value(namespace_name))) {
     return Error(Code::Invalid,
-                 "an object's metadata.name, namespace, uid or resourceVersion is missing or not a plain string");
+                 "an object's metadata.name or namespace holds a slash or a NUL: no API server allows it");
   }
 
   // From here on nothing can fail: put the bytes that stay together.
@@ -215,7 +238,8 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   const std::size_t brace = json.find('{') + 1;
   const Span cut = found.managed_fields;
 
-  const auto object = of_size(static_cast<std::uint32_t>(json.size() + front.size() - cut.length));
+  const auto object = of_size(static_cast<std::uint32_t>(json.size() + front.size() - cut.length),
+                              static_cast<std::uint32_t>(decoded.size()));
   char* to = object->bytes();
   const auto append = [&to](std::string_view piece) {
     std::memcpy(to, piece.data(), piece.size());
@@ -229,14 +253,19 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   } else {
     append(json.substr(brace));
   }
+  append(decoded);
 
   const auto moved = [&](Span span) {
     if (span.length == 0) return Span();
     const bool behind_cut = cut.length > 0 && span.offset > cut.offset;
     return Span{static_cast<std::uint32_t>(span.offset + front.size() - (behind_cut ? cut.length : 0)), span.length};
   };
-  object->kind_ = moved(found.kind);
-  object->api_version_ = moved(found.api_version);
+  const auto placed = [&](const Text& text) {
+    if (!text.in_decoded) return moved(text.in_json);
+    return Span{object->size_ + text.in_decoded->offset, text.in_decoded->length};
+  };
+  object->kind_ = placed(kind);
+  object->api_version_ = placed(api_version);
   if (lacks_kind && !options.kind.empty()) {
     object->kind_ = Span{static_cast<std::uint32_t>(brace + 8), static_cast<std::uint32_t>(options.kind.size())};
   }
@@ -245,24 +274,25 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
     object->api_version_ =
         Span{static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(options.api_version.size())};
   }
-  object->namespace_ = moved(found.namespace_name);
-  object->name_ = moved(found.name);
-  object->uid_ = moved(found.uid);
-  object->resource_version_ = moved(found.resource_version);
+  object->namespace_ = placed(namespace_name);
+  object->name_ = placed(name);
+  object->uid_ = placed(uid);
+  object->resource_version_ = placed(resource_version);
   object->labels_ = moved(found.labels);
   object->annotations_ = moved(found.annotations);
   object->hash_ = EntryHash::of(object->raw());
   return ObjectPtr(object);
 }
 
-std::shared_ptr<Object> Object::of_size(std::uint32_t size) {
+std::shared_ptr<Object> Object::of_size(std::uint32_t size, std::uint32_t decoded_size) {
   struct Free {
     void operator()(Object* object) const {
       object->~Object();
       ::operator delete(static_cast<void*>(object));
     }
   };
-  return std::shared_ptr<Object>(new (::operator new(sizeof(Object) + size)) Object(size), Free());
+  return std::shared_ptr<Object>(new (::operator new(sizeof(Object) + size + decoded_size)) Object(size, decoded_size),
+                                 Free());
 }
 
 EntryHash EntryHash::of(const Object& object) {

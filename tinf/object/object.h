@@ -57,7 +57,8 @@ using ObjectPtr = std::shared_ptr<const Object>;
 class Object {
  public:
   // Copies `json` (any bytes; they are validated: UTF-8, grammar, depth at most 256, unique metadata).
-  // Invalid: not a JSON object, or metadata.name is missing or not a plain name.
+  // Invalid: not a JSON object, metadata.name is missing, or it or the namespace holds a slash or a NUL: two keys could
+  // then be written alike.
   static Result<ObjectPtr> parse(std::string_view json, const ParseOptions& options);
   static Result<ObjectPtr> parse(std::string_view json) { return parse(json, ParseOptions()); }
 
@@ -69,6 +70,7 @@ class Object {
   // Looks at the bytes only where the hashes are equal: then also one whose bytes were altered in memory is told apart.
   bool equals(const Object& other) const { return hash_ == other.hash_ && raw() == other.raw(); }
 
+  // As text, also where the JSON has escapes: an API server writes the Role "a&b" as "a\u0026b".
   std::string_view kind() const { return at(kind_); }
   std::string_view api_version() const { return at(api_version_); }
   std::string_view namespace_name() const { return at(namespace_); }
@@ -89,7 +91,7 @@ class Object {
   std::optional<std::int64_t> integer_at(std::string_view pointer) const;
 
   // What this object costs in memory, all in: bytes.
-  std::size_t memory_bytes() const { return sizeof(Object) + size_ + kAllocationOverhead; }
+  std::size_t memory_bytes() const { return sizeof(Object) + size_ + decoded_size_ + kAllocationOverhead; }
 
  private:
   struct Span {
@@ -99,10 +101,11 @@ class Object {
   struct Scanner;                                         // Finds the spans.
   static constexpr std::size_t kAllocationOverhead = 48;  // Control block and two malloc headers.
 
-  explicit Object(std::uint32_t size) : size_(size) {}
-  static std::shared_ptr<Object> of_size(std::uint32_t size);
+  Object(std::uint32_t size, std::uint32_t decoded_size) : size_(size), decoded_size_(decoded_size) {}
+  static std::shared_ptr<Object> of_size(std::uint32_t size, std::uint32_t decoded_size);
 
-  // The bytes follow the object in one allocation: a busy stream makes and forgets a hundred thousand a second.
+  // The bytes follow the object in one allocation: a busy stream makes and forgets a hundred thousand a second. Behind
+  // them stands, decoded, what has escapes of the texts below: rarely anything.
   const char* bytes() const { return reinterpret_cast<const char*>(this + 1); }
   char* bytes() { return reinterpret_cast<char*>(this + 1); }
   std::string_view at(Span span) const { return {bytes() + span.offset, span.length}; }
@@ -110,6 +113,7 @@ class Object {
 
   EntryHash hash_;
   const std::uint32_t size_;
+  const std::uint32_t decoded_size_;
   Span kind_, api_version_, namespace_, name_, uid_, resource_version_, labels_, annotations_;
 };
 

@@ -88,6 +88,27 @@ TEST(Object, GivesAListItemTheTypeThatItsListCarries) {
   EXPECT_EQ(parsed(kConfigMap, options)->raw(), parsed(kConfigMap)->raw());
 }
 
+TEST(Object, ANameWithEscapesIsItsTextAndTheBytesStay) {
+  const std::string json =
+      R"({"kind":"Role","metadata":{"managedFields":[1],"name":"a\u0026b\"\\c\u00e9","namespace":"n\u0026",)"
+      R"("uid":"u\u003c","resourceVersion":"7\u003e","labels":{"l":"x"}},"rules":[]})";
+  ParseOptions options;
+  options.api_version = "rbac.authorization.k8s.io/v1";
+  const auto object = parsed(json, options);
+  EXPECT_EQ(object->name(), "a&b\"\\c\xc3\xa9");
+  EXPECT_EQ(object->key(), (ObjectKey{"n&", "a&b\"\\c\xc3\xa9"}));
+  EXPECT_EQ(object->uid(), "u<");
+  EXPECT_EQ(object->resource_version(), "7>");
+  EXPECT_EQ(object->kind(), "Role");
+  EXPECT_EQ(object->api_version(), "rbac.authorization.k8s.io/v1");
+  EXPECT_THAT(object->labels(), ElementsAre(Pair("l", "x")));
+  EXPECT_EQ(object->raw(),
+            R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"a\u0026b\"\\c\u00e9",)"
+            R"("namespace":"n\u0026","uid":"u\u003c","resourceVersion":"7\u003e","labels":{"l":"x"}},"rules":[]})");
+  const auto plain = parsed(R"({"metadata":{"name":"abcdef"}})");
+  EXPECT_EQ(plain->memory_bytes() - plain->raw().size(), object->memory_bytes() - object->raw().size() - 14);
+}
+
 TEST(Object, FindsValuesByPointer) {
   const auto object = parsed(R"({"metadata":{"name":"a"},"spec":{"replicas" : 3 ,"names":["x","y\n"],"o":{"k":1}}})");
   EXPECT_EQ(object->json_at("/spec/replicas"), "3");
@@ -106,7 +127,9 @@ TEST(Object, RefusesWhatIsNotAnObject) {
   for (int i = 0; i < 1000; ++i) deep += "[";
   for (const std::string& bad : std::vector<std::string>{
            "", "[]", "null", "{", R"({"metadata":{}})", R"({"metadata":{"name":""}})", R"({"metadata":{"name":7}})",
-           R"({"metadata":{"name":"a/b"}})", R"({"metadata":{"name":"a\u0041"}})",
+           R"({"metadata":{"name":"a/b"}})", R"({"metadata":{"name":"a\u002fb"}})", R"({"metadata":{"name":"a\/b"}})",
+           R"({"metadata":{"name":"a\u0000b"}})", R"({"metadata":{"name":"\ud800"}})",
+           R"({"metadata":{"name":"a","namespace":"n\u0000"}})", R"({"metadata":{"name":"a","namespace":"m/n"}})",
            R"({"metadata":{"name":"a"},"metadata":{"name":"b"}})", R"({"metadata":{"name":"a"},"spec":{"x":tru}})",
            R"({"metadata":{"name":"a"}} {})", "{\"metadata\":{\"name\":\"\xff\"}}", deep}) {
     EXPECT_FALSE(Object::parse(bad)) << bad;

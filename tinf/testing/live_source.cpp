@@ -62,7 +62,7 @@ ObjectPtr LiveSource::put(const std::string& name, const std::string& more) {
   ++version_;
   auto& held = objects_[name];
   const bool fresh = !held;
-  held = state(name, fresh ? "uid-" + name + "-" + std::to_string(version_) : std::string(held->uid()), more);
+  held = state(name, fresh ? "uid-" + std::to_string(version_) : std::string(held->uid()), more);
   record(fresh ? WatchEvent::added(held) : WatchEvent::modified(held));
   return held;
 }

@@ -18,7 +18,8 @@ class LiveSource final : public ListerWatcher {
   LiveSource();
   ~LiveSource() override;
 
-  // Creates or changes an object of namespace "default" and returns its state. A new uid each time that it is created.
+  // Creates or changes an object of namespace "default" and returns its state; its name as JSON writes it. A new uid
+  // each time that it is created.
   ObjectPtr put(const std::string& name, const std::string& more = "");
   void remove(const std::string& name);
   void bookmark();  // On all open watches.
