@@ -553,6 +553,48 @@ TEST_F(ProvideAndFollow, APresenceThatSomebodyTookBackIsSaidAgain) {
   EXPECT_TRUE(equal(hub));
 }
 
+// Its presence outlives it where the broker cannot know: the copy must not pass for one that is followed.
+TEST_F(ProvideAndFollow, AProviderThatDoesNotAnswerIsSaidOnceAndItsCopyIsNotCalledFollowed) {
+  source.put("a");
+  auto site = std::make_unique<Site>(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  const auto standing = [&] { return *hub.session->standing("c1", configmaps().id()); };
+  const auto told = [&](const std::string& words) {
+    return std::ranges::count_if(time.log_lines(),
+                                 [&](const std::string& line) { return line.find(words) != std::string::npos; });
+  };
+  EXPECT_TRUE(standing().following);
+  EXPECT_FALSE(standing().unanswered);
+  site->end_tasks();  // Its connection stands.
+  EXPECT_TRUE(time.run_until([&] { return !standing().following; }, 3min));
+  EXPECT_FALSE(standing().unanswered);
+  EXPECT_TRUE(time.run_until([&] { return standing().unanswered; }, 30s));
+  time.run_for(1h);
+  EXPECT_EQ(told("does not answer"), 1);
+  site = std::make_unique<Site>(time, broker, source, "p2", 2);
+  EXPECT_TRUE(time.run_until([&] { return standing().following; }));
+  EXPECT_FALSE(standing().unanswered);
+  EXPECT_EQ(told("answers again"), 1);
+}
+
+TEST_F(ProvideAndFollow, ACopyFromAProviderWithoutItsApiServerIsKnownToBeOld) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub first(time, broker, "first");
+  ASSERT_TRUE(equal(first));
+  source.fail_with(Error(Code::Unavailable, "away"));
+  source.end_watches(Code::Unavailable);
+  time.run_for(30s);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  const auto behind = [&] { return hub.session->standing("c1", configmaps().id())->behind; };
+  EXPECT_GE(behind(), 30s);
+  EXPECT_LE(behind(), 40s);
+  source.fail_with(std::nullopt);
+  EXPECT_TRUE(time.run_until([&] { return behind() == 0s; }));
+}
+
 TEST_F(ProvideAndFollow, AClusterWhosePresenceTheBrokerHoldsBackIsFoundByAskingForIt) {
   source.put("a");
   Site site(time, broker, source);
@@ -598,6 +640,64 @@ TEST_F(ProvideAndFollow, ASecondInformerOfAClientIdEndsTheElder) {
   ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
   EXPECT_EQ(elder.end->code, Code::Conflict);
   EXPECT_THAT(elder.end->message, HasSubstr("client id hub is in use"));
+  time.run_for(1min);
+  EXPECT_FALSE(younger.end);
+}
+
+// Clocks may be wrong: that a record was kept from before says more than what it holds.
+TEST_F(ProvideAndFollow, ARecordOfADeadInformerWhoseClockWasAheadEndsNobody) {
+  {
+    Hub dead(time, broker, "hub", "h1", 1000);
+    time.run_for(1s);
+  }
+  ASSERT_TRUE(broker.retained("/signal/_client/hub"));
+  Hub hub(time, broker, "hub", "h2", 1);
+  time.run_for(1min);
+  EXPECT_FALSE(hub.end);
+  EXPECT_THAT(broker.retained("/signal/_client/hub")->body,
+              HasSubstr(R"("instance":"h2","host":"control","started":1001)"));
+  broker.disconnect("hub-h2");
+  time.run_for(1min);
+  EXPECT_FALSE(hub.end);
+}
+
+TEST_F(ProvideAndFollow, ASecondInformerWhoseClockIsBehindEndsTheElderAllTheSame) {
+  Hub elder(time, broker, "hub", "h1", 1000);
+  time.run_for(1s);
+  Hub younger(time, broker, "hub", "h2", 1);
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
+  time.run_for(1min);
+  EXPECT_FALSE(younger.end);
+}
+
+TEST_F(ProvideAndFollow, APresenceOfADeadProviderWhoseClockWasAheadEndsNobody) {
+  auto dead = std::make_unique<Site>(time, broker, source, "p1", 1000);
+  time.run_for(1s);
+  Message presence = *broker.retained("/payload/c1/presence");
+  dead = nullptr;
+  MemoryTransport memory(broker, MemoryTransportOptions("disk"));
+  time.run_for(1s);
+  presence.retain = true;
+  ASSERT_TRUE(time.await(memory.publish(presence)));  // As by a broker that was killed with it, and remembers.
+  Site site(time, broker, source, "p2", 1);
+  time.run_for(1min);
+  EXPECT_FALSE(site.end);
+  wire::Decoder decoder;
+  const auto said = decoder.decode(*broker.retained("/payload/c1/presence"));
+  ASSERT_TRUE(said && *said);
+  const auto& now = std::get<wire::Presence>((*said)->body);
+  EXPECT_EQ(now.instance, "p2");
+  EXPECT_EQ(now.started, 1001);
+  EXPECT_EQ(site.provider->unheard(), "");
+}
+
+TEST_F(ProvideAndFollow, ASecondProviderWhoseClockIsBehindEndsTheElderAllTheSame) {
+  Site elder(time, broker, source, "p1", 1000);
+  time.run_for(1s);
+  Site younger(time, broker, source, "p2", 1);
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
   time.run_for(1min);
   EXPECT_FALSE(younger.end);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "tinf/base/first_of.h"
 
@@ -14,11 +15,11 @@ namespace {
 constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen.
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
-constexpr std::size_t kRenewScopes = 512;      // 10 KiB of ids in one message.
-constexpr Duration kRecordBack = 5s;           // How long the record of our client id may take to come back.
-constexpr Duration kGoodbye = 1s;              // For what is still to be said.
-constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that takes none.
-constexpr std::size_t kMaximumBody = 256 << 10;
+constexpr std::size_t kRenewScopes = 512;        // 10 KiB of ids in one message.
+constexpr Duration kRecordBack = 5s;             // How long the record of our client id may take to come back.
+constexpr Duration kGoodbye = 1s;                // For what is still to be said.
+constexpr Duration kSilence = 15s;               // Three questions without an answer.
+constexpr std::size_t kMaximumOutbox = 65536;    // Messages, for a broker that takes none.
 constexpr std::size_t kWaitingEvents = 2048;     // From which on who takes them goes before further messages,
 constexpr int kTurnsOfConsumer = 64;             // for so long.
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
@@ -75,6 +76,7 @@ struct BrokerSession::Channel {
   bool admitted = false;                 // It has asked, and is not yet following.
   bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
+  TimePoint heard_at{};  // The last moment at which nothing was asked, or something was answered.
 };
 
 // The events of one channel, as long as they continue what was delivered.
@@ -190,6 +192,7 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
       log_(runtime.log.with("follower")),
       admission_(options_.admission, runtime.random),
       sender_(options_.client, options_.instance),
+      started_(options_.started),
       refusals_(runtime, log_),
       tasks_(runtime.executor) {}
 
@@ -229,8 +232,15 @@ std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string
   const auto found = channels_.find({cluster, scope});
   if (found == channels_.end()) return std::nullopt;
   const Follower& follower = found->second->follower;
-  return Standing{follower.proven_at(), follower.state() == Follower::State::Following, follower.progress(),
-                  follower.counts()};
+  Standing standing;
+  standing.proven_at = follower.proven_at();
+  standing.following = follower.state() == Follower::State::Following;
+  standing.unanswered =
+      follower.state() == Follower::State::Asking && runtime_.clock.now() - found->second->heard_at > kSilence;
+  standing.behind = follower.behind();
+  standing.progress = follower.progress();
+  standing.counts = follower.counts();
+  return standing;
 }
 
 // A store that outlived us: what it holds is measured, and repaired where it differs from the provider's set.
@@ -320,9 +330,9 @@ Task<void> BrokerSession::receive_loop(std::optional<Error>& failure) {
   bool was_connected = false;
   while (!failure) {
     TransportEvent event = co_await transport_.receive();
-    if (std::holds_alternative<TransportConnected>(event)) {
+    if (const auto* here = std::get_if<TransportConnected>(&event)) {
       was_connected = true;
-      on_connected();
+      on_connected(here->maximum_message_bytes);
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
       on_disconnected();
       if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
@@ -345,8 +355,9 @@ Task<void> BrokerSession::let_consumer_run() {
   }
 }
 
-void BrokerSession::on_connected() {
+void BrokerSession::on_connected(std::size_t maximum_message) {
   connected_ = true;
+  maximum_message_ = maximum_message;
   decoder_ = wire::Decoder();
   record_seen_ = record_missed_ = false;
   record_sent_.reset();
@@ -358,6 +369,7 @@ void BrokerSession::on_connected() {
 }
 
 void BrokerSession::on_disconnected() {
+  reconnected_ = reconnected_ || connected_;
   connected_ = false;
   outbox_.clear();
   for (auto& [name, channel] : channels_) {
@@ -377,7 +389,7 @@ Task<void> BrokerSession::claim_client_id() {
 
 void BrokerSession::send_record() {
   record_sent_ = runtime_.clock.now();
-  const wire::ClientRecord record{options_.client, options_.instance, options_.host, options_.started};
+  const wire::ClientRecord record{options_.client, options_.instance, options_.host, started_};
   send(options_.topics.client(options_.client), record, true);
 }
 
@@ -421,7 +433,15 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
       return std::nullopt;
     }
     record_seen_ = record->instance == options_.instance;
-    const bool younger = std::tie(record->started, record->instance) > std::tie(options_.started, options_.instance);
+    const bool younger = std::tie(record->started, record->instance) > std::tie(started_, options_.instance);
+    // Kept from before our first connect, it is of a process that is gone or has just lost the client id to us,
+    // whatever its clock said.
+    if (!record_seen_ && message.retain && !reconnected_) {
+      if (!younger) return std::nullopt;
+      started_ = std::min(record->started, std::numeric_limits<std::int64_t>::max() - 1) + 1;
+      if (connected_) send_record();
+      return std::nullopt;
+    }
     if (!record_seen_ && younger) {
       return Error(Code::Conflict, "client id " + options_.client + " is in use by another process, on " +
                                        record->host + " (instance " + record->instance +
@@ -518,10 +538,26 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
     if ((found = channel_of(notice->scope)) != channels_.end()) found->second->follower.receive(*notice);
   }
   if (found != channels_.end()) {
+    if (!std::holds_alternative<wire::Frame>(body)) heard(*found->second);  // Frames may be meant for others.
     pump(*found->second);
     fed_ = found->second;
   }
   admit();
+}
+
+void BrokerSession::heard(Channel& channel) {
+  channel.heard_at = runtime_.clock.now();
+  if (silent_.erase(channel.cluster) > 0) log_.info("the provider answers again", {{"cluster", channel.cluster}});
+}
+
+// A presence may outlive its provider, and rights may let it be seen and nothing else.
+void BrokerSession::look_for_silence(Channel& channel) {
+  const TimePoint now = runtime_.clock.now();
+  if (channel.follower.state() != Follower::State::Asking) channel.heard_at = now;
+  if (now - channel.heard_at <= kSilence || !silent_.insert(channel.cluster).second) return;
+  log_.warning("a provider is said to be there and does not answer: is it running, and may it read " +
+                   options_.topics.signal(channel.cluster) + " and write its answers?",
+               {{"cluster", channel.cluster}, {"resource", channel.follower.scope().resource.group_resource()}});
 }
 
 // Lets those ask whose turn it is. (A hub whose thousand clusters come back at once must not shout at all of them.)
@@ -582,7 +618,7 @@ Task<void> BrokerSession::send_loop() {
     Outbound outbound = std::move(outbox_.front());
     outbox_.pop_front();
     for (Message& message :
-         wire::to_messages(outbound.encoded, outbound.topic, sender_, kMaximumBody, outbound.retain)) {
+         wire::to_messages(outbound.encoded, outbound.topic, sender_, maximum_message_, outbound.retain)) {
       auto published = co_await transport_.publish(std::move(message));
       if (published) continue;
       log_.debug(published.error().message);  // As if it were lost: the follower asks again.
@@ -597,6 +633,7 @@ Task<void> BrokerSession::tick_loop() {
     look_for_record();
     const TimePoint now = runtime_.clock.now();
     for (auto& [name, channel] : channels_) {
+      look_for_silence(*channel);
       if (channel->waited_for && check_store(*channel)) channel->follower.consumed();
       if (channel->follower.next_deadline() > now) continue;
       channel->follower.tick();

@@ -74,6 +74,8 @@ class BrokerSession {
   struct Standing {
     std::optional<TimePoint> proven_at;  // When the store was last proven equal.
     bool following = false;
+    bool unanswered = false;  // Asked for, and for a while nobody has said anything.
+    Duration behind{};        // As the provider last said: how long it had been without its API server.
     Follower::Progress progress;
     Follower::Counts counts;
   };
@@ -103,7 +105,7 @@ class BrokerSession {
   void look_for_record();
   Task<Result<void>> subscribe_all();
 
-  void on_connected();
+  void on_connected(std::size_t maximum_message);
   void on_disconnected();
   std::optional<Error> on_message(const Message& message);
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
@@ -112,6 +114,8 @@ class BrokerSession {
   void pump(Channel& channel);
   bool reachable(const std::string& cluster) const;
   void admit();
+  void heard(Channel& channel);
+  void look_for_silence(Channel& channel);
   void take_up(Channel& channel, const ResourceVersion& from);
   void measure_all(Channel& channel, wire::Position at);
   bool check_store(Channel& channel);
@@ -131,10 +135,14 @@ class BrokerSession {
   std::map<ChannelName, std::shared_ptr<Channel>> channels_;
   std::weak_ptr<Channel> fed_;  // By the last message.
   Admission admission_;
+  std::set<std::string> silent_;  // Clusters that are present and do not answer, as was said.
   wire::Sender sender_;
   wire::Decoder decoder_;
   bool connected_ = false;
+  std::size_t maximum_message_ = 0;
   bool was_connected_ = false;
+  bool reconnected_ = false;  // This connection, or the next one to come, is not our first.
+  std::int64_t started_;      // As we say it: later than what any process before us has said.
   // Of our client id, since the last connect. It must come back: what a broker denies it may well deny in silence.
   bool record_seen_ = false;
   bool record_missed_ = false;

@@ -331,7 +331,7 @@ void Follower::receive(wire::Page page) {
     incoming_->at = page.at;
     incoming_->total = page.total;
     incoming_->fingerprint = page.fingerprint;
-    incoming_->current_at = clock_.now() - std::chrono::seconds(page.behind_seconds);
+    incoming_->current_at = current_at(page.behind_seconds);
     incoming_->asked = options_.window;
     keep_early_of(page.at.epoch);
     state_ = State::Receiving;
@@ -412,6 +412,12 @@ void Follower::finish_snapshot() {
 }
 
 // The copy has become the provider's set of that position, by other ways than frames. That counts as a proof.
+// When the provider's own set was current, as it says now.
+TimePoint Follower::current_at(std::uint32_t behind_seconds) {
+  behind_ = std::chrono::seconds(behind_seconds);
+  return clock_.now() - behind_;
+}
+
 void Follower::stand_at(const wire::Position& position, TimePoint current_at) {
   position_ = position;
   complete_from_ = 0;
@@ -425,7 +431,7 @@ void Follower::stand_at(const wire::Position& position, TimePoint current_at) {
 void Follower::receive(const wire::Ranges& ranges) {
   if (state_ == State::Asking && ranges.request == request_ && !inventory_.empty()) {
     repair_.emplace(options_.client, ranges, inventory_);
-    repair_current_at_ = clock_.now() - std::chrono::seconds(ranges.behind_seconds);
+    repair_current_at_ = current_at(ranges.behind_seconds);
     keep_early_of(ranges.at.epoch);
     state_ = State::Repairing;
   } else if (!repair_ || ranges.snapshot != repair_->snapshot() || !repair_->receive(ranges)) {
@@ -487,7 +493,7 @@ void Follower::receive(const wire::Notice& notice) {
       ++counts_.repairs;
       keep_early_of(notice.at.epoch);
       deliver(Changes{{}, notice.at, true});
-      return stand_at(notice.at, clock_.now() - std::chrono::seconds(notice.behind_seconds));
+      return stand_at(notice.at, current_at(notice.behind_seconds));
     case wire::Notice::Kind::NotReady:
       if (answers) set_deadline(kNotReadyRetry);
       return;
@@ -523,6 +529,7 @@ void Follower::receive(const wire::Digest::Stream& stream, Duration interval) {
     return ask(true);
   }
   digests_before_us_ = 0;
+  behind_ = std::chrono::seconds(stream.behind_seconds);
   claim_ = stream;
   claimed_at_ = clock_.now();
   check(stream);

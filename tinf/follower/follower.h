@@ -101,6 +101,8 @@ class Follower {
   // The last moment at which the copy in the store is known to have been equal to the provider's, and that one to have
   // followed its API server; nothing before the first proof. Messages' time on the way is not known and not in it.
   std::optional<TimePoint> proven_at() const { return proven_at_; }
+  // How long the provider had been without its API server when it last spoke of the copy; zero: it follows.
+  Duration behind() const { return behind_; }
 
   struct Progress {
     std::uint64_t objects = 0;
@@ -147,6 +149,7 @@ class Follower {
   void proceed();
   void finish_repair();
   bool exact() const { return position_.sequence >= complete_from_; }
+  TimePoint current_at(std::uint32_t behind_seconds);
   void stand_at(const wire::Position& position, TimePoint current_at);
   void set_deadline(Duration from_now);
   void check(const wire::Digest::Stream& stream);
@@ -207,6 +210,7 @@ class Follower {
   };
   std::optional<Proof> proof_;
   std::optional<TimePoint> proven_at_;
+  Duration behind_{};
   Counts counts_;
 };
 

@@ -1,6 +1,7 @@
 #include "tinf/provider/provider.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 namespace tinf {
@@ -48,6 +49,7 @@ Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions optio
       log_(runtime.log.with("provider")),
       core_(options_, runtime.random),
       sender_(options_.cluster, options_.instance),
+      started_(options_.started),
       refusals_(runtime, log_),
       scopes_(runtime.metrics.gauge("tinf_provider_scopes", "Scopes that informers follow.")),
       subscriptions_(runtime.metrics.gauge("tinf_provider_subscriptions",
@@ -125,6 +127,7 @@ Task<void> Provider::receive_loop(std::optional<Error>& failure) {
       core_.connected(runtime_.clock.now());
       work_.notify();
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
+      reconnected_ = was_connected;
       connected_ = false;
       if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
     } else {
@@ -167,7 +170,16 @@ std::optional<Error> Provider::on_message(const Message& message) {
   // Of two that claim a name the younger stays, as the broker itself does with client ids. Two that share a client id,
   // too, throw each other out, and all that one sees of the other is its last will.
   const bool lost = other->state == wire::Presence::State::Lost;
-  const bool younger = std::tie(other->started, other->instance) > std::tie(options_.started, options_.instance);
+  const bool younger = std::tie(other->started, other->instance) > std::tie(started_, options_.instance);
+  // Kept from before our first connect, it is of a process that came before us, whatever its clock said.
+  if (message.retain && !reconnected_) {
+    if (younger) {
+      started_ = std::min(other->started, std::numeric_limits<std::int64_t>::max() - 1) + 1;
+      core_.say_started(started_);
+    }
+    announce();
+    return std::nullopt;
+  }
   if (younger && (!lost || reconnected_)) {
     superseded_ = true;
     return Error(Code::Conflict, "cluster " + options_.cluster + " is provided by another process, on " + other->host +

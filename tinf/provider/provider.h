@@ -92,6 +92,7 @@ class Provider {
   TimePoint presence_asked_{};
   bool presence_seen_ = false;
   bool presence_missed_ = false;
+  std::int64_t started_;     // As we say it: later than what any process before us has said.
   bool superseded_ = false;  // Another process provides our cluster now.
   std::size_t maximum_message_ = 0;
   Signal work_;  // The core may have something to say.

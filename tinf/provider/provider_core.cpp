@@ -30,7 +30,8 @@ std::string new_epoch(Random& random) {
 
 }  // namespace
 
-ProviderCore::ProviderCore(ProviderOptions options, Random& random) : options_(std::move(options)), random_(random) {}
+ProviderCore::ProviderCore(ProviderOptions options, Random& random)
+    : options_(std::move(options)), random_(random), started_(options_.started) {}
 
 std::vector<std::string> ProviderCore::signal_topics() const {
   return {options_.topics.signal(options_.cluster), options_.topics.signal_all()};
@@ -58,7 +59,7 @@ wire::Presence ProviderCore::presence(wire::Presence::State state) const {
   presence.cluster = options_.cluster;
   presence.instance = options_.instance;
   presence.host = options_.host;
-  presence.started = options_.started;
+  presence.started = started_;
   if (state == wire::Presence::State::Lost) return presence;
   presence.cluster_uid = cluster_uid_;
   presence.kubernetes = kubernetes_version_;

@@ -57,6 +57,9 @@ class ProviderCore {
   // Somebody spoke whom we do not understand, in another version of the protocol: it is told so, if `client` can be.
   void refuse_version(const std::string& client, const Error& why);
 
+  // What presences say from now on of when we began.
+  void say_started(std::int64_t milliseconds) { started_ = milliseconds; }
+
   // A message that came to one of signal_topics().
   void receive(TimePoint now, const wire::Body& body);
   std::vector<std::string> signal_topics() const;
@@ -150,6 +153,7 @@ class ProviderCore {
   const ProviderOptions options_;
 
   Random& random_;
+  std::int64_t started_;
   std::vector<ResourceInfo> resources_;
   std::string cluster_uid_;
   std::string kubernetes_version_;
