@@ -31,6 +31,8 @@ struct Message {
 std::size_t message_bytes(const Message& message);
 
 // What receive() hands out, in the order in which it happened.
+// Connected may come again without a Disconnected before it, when messages were refused as too large: they are lost,
+// and the limit is lower.
 struct TransportConnected {
   std::size_t maximum_message_bytes = 0;  // Of message_bytes(), the smaller of the configured limit and the broker's.
 };

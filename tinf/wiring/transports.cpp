@@ -38,6 +38,7 @@ Result<std::unique_ptr<Transport>> open_mqtt(Runtime& runtime, const BrokerOptio
   mqtt.tls.ca_file = options.ca_file;
   mqtt.tls.certificate_file = options.certificate_file;
   mqtt.tls.key_file = options.key_file;
+  mqtt.maximum_message_bytes = options.maximum_message_bytes;
   mqtt.last_will = std::move(last_will);
   auto opened = MqttTransport::open(runtime, std::move(mqtt));
   if (!opened) return opened.error();

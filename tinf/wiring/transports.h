@@ -20,6 +20,7 @@ struct BrokerOptions {
   std::string key_file;
   std::string username;
   std::string password_file;
+  std::size_t maximum_message_bytes = 256 * 1024;
 
   BrokerOptions() = default;
 };

@@ -119,11 +119,15 @@ struct Connection::Callbacks {
     if (self == nullptr) return;
     const auto found = self->unacknowledged_.find(packet);
     if (found == self->unacknowledged_.end()) return;  // QoS 0: written.
-    const std::string topic = std::move(found->second);
+    const Sent sent = std::move(found->second);
     self->unacknowledged_.erase(found);
     self->changed_.notify();
-    if (reason >= 0x80 && self->events_ != nullptr)
-      self->events_->on_publish_refused(topic, publish_refused(reason, topic));
+    if (reason < 0x80 || self->events_ == nullptr) return;
+    if (reason == MQTT_RC_PACKET_TOO_LARGE) {
+      self->events_->on_too_large(sent.topic, sent.bytes);
+    } else {
+      self->events_->on_publish_refused(sent.topic, publish_refused(reason, sent.topic));
+    }
   }
 
   static void on_subscribe(mosquitto*, void* object, int packet, int count, const int* reasons,
@@ -335,10 +339,16 @@ Error Connection::failure(int code, int system_error) const {
   if (!connack_ && (code == MOSQ_ERR_PROTOCOL || code == MOSQ_ERR_MALFORMED_PACKET)) {
     return Error(Code::Invalid, broker + " did not answer in MQTT 5; it may speak only MQTT 3.1.1");
   }
+  // Of two clients with one id each throws the other out, and most brokers do not say why.
+  const Error closed(
+      Code::Unavailable,
+      broker + " closed the connection" +
+          (connack_ ? "; if that repeats, look for another client with our id " + options_.client_id : ""));
   switch (code) {
     case MOSQ_ERR_EAI:
       return Error(Code::Unavailable, "the host of " + broker + " cannot be resolved");
     case MOSQ_ERR_ERRNO:
+      if (system_error == 0) return closed;
       return Error(Code::Unavailable, (connack_ ? "the connection to " : "cannot connect to ") + broker +
                                           (connack_ ? " broke: " : ": ") + std::strerror(system_error));
     case MOSQ_ERR_KEEPALIVE:
@@ -346,11 +356,7 @@ Error Connection::failure(int code, int system_error) const {
     case MOSQ_ERR_CONN_LOST:
     case MOSQ_ERR_NO_CONN:
     case MOSQ_ERR_SUCCESS:
-      // Of two clients with one id each throws the other out, and most brokers do not say why.
-      return Error(
-          Code::Unavailable,
-          broker + " closed the connection" +
-              (connack_ ? "; if that repeats, look for another client with our id " + options_.client_id : ""));
+      return closed;
     default:
       return Error(Code::Unavailable, "the connection to " + broker + " broke: " + mosquitto_strerror(code));
   }
@@ -465,7 +471,7 @@ Result<void> Connection::publish(const Message& message) {
                            message.body.data(), options_.qos, message.retain, properties->get());
   switch (code) {
     case MOSQ_ERR_SUCCESS:
-      if (options_.qos > 0) unacknowledged_.emplace(packet, message.topic);
+      if (options_.qos > 0) unacknowledged_.emplace(packet, Sent{message.topic, message_bytes(message)});
       after(code);
       return Result<void>();
     case MOSQ_ERR_INVAL:

@@ -23,6 +23,8 @@ class ConnectionEvents {
   virtual void on_message(Message message) = 0;
   virtual bool may_read() const = 0;  // False: leave the bytes in the socket until Connection::resume_reading().
   virtual void on_publish_refused(const std::string& topic, Error reason) = 0;
+  // The broker takes less than it has said: a message of so many message_bytes() was too much.
+  virtual void on_too_large(const std::string& topic, std::size_t bytes) = 0;
 };
 
 // A fresh libmosquitto client for each connection: nothing it may have queued survives into the next one.
@@ -95,7 +97,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool more_to_read_ = false;          // Left in the socket, or decrypted already: the socket may not say so again.
   std::size_t maximum_message_bytes_;
   std::size_t window_;
-  std::unordered_map<int, std::string> unacknowledged_;     // Topics by packet identifier.
+  struct Sent {
+    std::string topic;
+    std::size_t bytes;
+  };
+  std::unordered_map<int, Sent> unacknowledged_;            // By packet identifier.
   std::map<int, std::optional<std::vector<int>>> answers_;  // To SUBSCRIBE and UNSUBSCRIBE.
   Signal changed_;                                          // Room, answers, the end: whoever waits looks again.
   Signal ended_;

@@ -16,7 +16,8 @@ namespace {
 constexpr Duration kGoodbye = std::chrono::seconds(2);
 constexpr std::size_t kFiltersPerRequest = 100;
 constexpr std::size_t kRememberedTopics = 1000;
-constexpr int kPublishesPerTurn = 64;  // A flood lets others on this executor have their turn.
+constexpr std::size_t kSmallestLimit = 2048;  // What every broker must take: docs/protocol.md.
+constexpr int kPublishesPerTurn = 64;         // A flood lets others on this executor have their turn.
 
 Error invalid(const std::string& what) {
   return Error(Code::Invalid, "MQTT options: " + what);
@@ -63,6 +64,7 @@ class MqttTransport::Session final : public mqtt::ConnectionEvents {
   void on_message(Message message) override;
   bool may_read() const override;
   void on_publish_refused(const std::string& topic, Error reason) override;
+  void on_too_large(const std::string& topic, std::size_t bytes) override;
 
  private:
   Task<Error> connect_and_stay();
@@ -91,6 +93,8 @@ class MqttTransport::Session final : public mqtt::ConnectionEvents {
   std::map<std::string, Error> refused_topics_;  // Each waits for the next publish to hear of it.
   std::set<std::string> warned_topics_;
   std::optional<Code> outage_;  // What was last reported of this outage.
+  bool ever_connected_ = false;
+  std::size_t limit_ = options_.maximum_message_bytes;  // Lower where the broker has refused what it had not ruled out.
   bool warned_of_size_ = false;
   int publishes_this_turn_ = 0;
 
@@ -150,11 +154,11 @@ Task<Error> MqttTransport::Session::connect_and_stay() {
   refused_topics_.clear();
   warned_topics_.clear();
   outage_.reset();
-  connected_ = true;
-  log_.info("connected",
-            {{"broker", broker_}, {"maximum_message_bytes", std::to_string(connection->maximum_message_bytes())}});
+  connected_ = ever_connected_ = true;
   TransportConnected connected;
-  connected.maximum_message_bytes = connection->maximum_message_bytes();
+  connected.maximum_message_bytes = std::min(limit_, connection->maximum_message_bytes());
+  log_.info("connected",
+            {{"broker", broker_}, {"maximum_message_bytes", std::to_string(connected.maximum_message_bytes)}});
   put(connected);
   const Error reason = co_await connection->wait_over();
   co_return reason;
@@ -185,8 +189,11 @@ Task<Result<void>> MqttTransport::Session::subscribe_again(std::shared_ptr<mqtt:
 void MqttTransport::Session::lost(const Error& reason, bool was_connected) {
   if (!was_connected && outage_ == reason.code) return;  // Said already.
   outage_ = reason.code;
-  log_.warning(was_connected ? "connection lost" : "cannot connect; trying on",
-               {{"broker", broker_}, {"reason", reason.message}});
+  // What ends the session is said by whoever it ends.
+  if (!ends_session(reason, ever_connected_)) {
+    log_.warning(was_connected ? "connection lost" : "cannot connect; trying on",
+                 {{"broker", broker_}, {"reason", reason.message}});
+  }
   put(TransportDisconnected{reason});
 }
 
@@ -236,6 +243,23 @@ void MqttTransport::Session::on_publish_refused(const std::string& topic, Error 
   if (refused_topics_.size() < kRememberedTopics) refused_topics_.insert_or_assign(topic, std::move(reason));
 }
 
+void MqttTransport::Session::on_too_large(const std::string& topic, std::size_t bytes) {
+  refused_->add();
+  const std::size_t smaller = std::max(kSmallestLimit, bytes / 2);
+  if (smaller >= limit_) return;  // One of several that were on their way.
+  if (limit_ == options_.maximum_message_bytes) {
+    log_.warning(
+        "the broker refuses messages of a size that it had not ruled out: they are made smaller until it takes "
+        "them; raise its limit (mosquitto: message_size_limit) or give a smaller --maximum-message-size",
+        {{"broker", broker_}, {"topic", topic}, {"bytes", std::to_string(bytes)}});
+  }
+  limit_ = smaller;
+  // What was refused is lost, and what is sent from here on is cut otherwise: as after a reconnect.
+  TransportConnected again;
+  again.maximum_message_bytes = limit_;
+  if (connected_) put(again);
+}
+
 Task<TransportEvent> MqttTransport::Session::receive(std::shared_ptr<Session> self) {
   while (events_.empty()) co_await arrived_.wait();
   TransportEvent event = std::move(events_.front());
@@ -261,9 +285,10 @@ Task<Result<void>> MqttTransport::Session::publish(Message message) {
     co_return Error(Code::Invalid, "\"" + message.topic + "\" is not a topic to publish to");
   const auto connection = connection_;
   const std::size_t bytes = message_bytes(message);
-  if (bytes > connection->maximum_message_bytes()) {
+  const std::size_t limit = std::min(limit_, connection->maximum_message_bytes());
+  if (bytes > limit) {
     co_return Error(Code::Invalid, "the message to " + message.topic + " has " + std::to_string(bytes) +
-                                       " bytes, the limit is " + std::to_string(connection->maximum_message_bytes()));
+                                       " bytes, the limit is " + std::to_string(limit));
   }
   if (const auto refused = refused_topics_.find(message.topic); refused != refused_topics_.end()) {
     const Error reason = refused->second;

@@ -121,6 +121,34 @@ TEST_F(MqttTransportTest, TheBrokersSmallerLimitIsTheLimit) {
   EXPECT_TRUE(transport->connected());
 }
 
+TEST_F(MqttTransportTest, ABrokerWhoseLimitIsFoundByItsRefusalIsSentSmallerMessages) {
+  MosquittoBroker broker("message_size_limit 30000");
+  broker.start();
+  auto transport = connect(options(broker.port()));
+  EXPECT_EQ(limit, 256u * 1024);
+  subscribe(*transport, "large");
+  std::vector<std::size_t> limits;
+  for (std::size_t size = 200000; size > 30000; size = limits.back() - 1000) {
+    // Several on their way: that each is refused is one reason to make them smaller, not three.
+    for (int i = 0; i < 3; ++i)
+      EXPECT_TRUE(publish(*transport, Contract::message("large", std::string(size, 'x'))).has_value());
+    auto event = time.await(transport->receive());
+    ASSERT_TRUE(std::holds_alternative<TransportConnected>(event));
+    limits.push_back(std::get<TransportConnected>(event).maximum_message_bytes);
+    ASSERT_LT(limits.back(), size);
+  }
+  ASSERT_EQ(limits.size(), 3u);
+  EXPECT_NEAR(static_cast<double>(limits.back()), 25000, 1500);
+  EXPECT_TRUE(transport->connected());
+  EXPECT_EQ(publish(*transport, Contract::message("large", std::string(28000, 'x'))).error().code, Code::Invalid);
+  EXPECT_TRUE(publish(*transport, Contract::message("large", std::string(20000, 'x'))).has_value());
+  EXPECT_EQ(next(*transport).body.size(), 20000u);
+  EXPECT_EQ(std::ranges::count_if(
+                time.log_lines(),
+                [](const std::string& line) { return line.find("message_size_limit") != std::string::npos; }),
+            1);
+}
+
 TEST_F(MqttTransportTest, AnInboundMessageAboveTheLimitIsRefusedAndCounted) {
   MosquittoBroker broker;
   broker.start();
