@@ -62,6 +62,8 @@ class EventQueue {
   std::size_t depth() const { return slots_.size(); }
   // How long the oldest untold change has been waiting.
   Duration lag() const;
+  // Sets the metrics: an age grows without events, so whoever shows them asks for this first.
+  void measure();
 
  private:
   struct Slot {
@@ -80,7 +82,6 @@ class EventQueue {
   void merge(Places& places, Notification change);
   Slots::iterator append(Notification change);
   Notification take_front();
-  void measure();
 
   Runtime& runtime_;
   Slots slots_;

@@ -24,10 +24,6 @@ ScopeState state_for(const Error& error) {
   return ScopeState::Retrying;
 }
 
-Labels labels_of(const Scope& scope) {
-  return {{"resource", scope.resource.group_resource()}, {"scope", scope.id()}};
-}
-
 constexpr Duration kLogEvery = 1min;  // Of one error code; a change of code is always said.
 
 }  // namespace
@@ -76,7 +72,7 @@ Reflector::Reflector(Runtime& runtime, Scope scope, ListerWatcher& source, Store
       streaming_(traits_.streaming_list && options_.streaming_list == StreamingListUse::WhereOffered) {
   step_ = listing();
   status_.since = runtime_.clock.now();
-  const auto labels = labels_of(scope_);
+  const auto labels = options_.labels_for(scope_);
   auto& metrics = runtime_.metrics;
   lists_ = metrics.counter("tinf_reflector_lists_total", "Sets stored, by list or streaming list.", labels);
   watches_ = metrics.counter("tinf_reflector_watches_total", "Watches asked for.", labels);
@@ -87,6 +83,13 @@ Reflector::Reflector(Runtime& runtime, Scope scope, ListerWatcher& source, Store
 }
 
 Reflector::~Reflector() = default;
+
+Labels ReflectorOptions::labels_for(const Scope& scope) const {
+  Labels all = labels;
+  all.emplace_back("resource", scope.resource.group_resource());
+  all.emplace_back("scope", scope.id());
+  return all;
+}
 
 Task<void> Reflector::run() {
   struct Closing {
@@ -314,7 +317,8 @@ ReflectorStep Reflector::give_up_streaming(const Error& error) {
     status_.last_error = error;
     if (options_.on_error) options_.on_error(error);
   }
-  log_.info("streaming lists do not work here: listing in pages from now on",
+  log_.info(error.code == Code::Invalid ? "streaming lists do not work here: listing in pages from now on"
+                                        : "streaming lists broke too often: listing in pages from now on",
             {{"scope", scope_.id()}, {"resource", scope_.resource.group_resource()}, {"reason", error.message}});
   return ReflectorStep::Listing;
 }

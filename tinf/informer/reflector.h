@@ -44,6 +44,9 @@ struct ReflectorOptions {
   // For Forbidden and NotFound: a state that a person or a CRD changes, not a passing fault.
   BackoffOptions denied_backoff = slow();
 
+  Labels labels;  // Of metrics, before resource and scope: what tells apart reflectors of one scope, as the cluster.
+  Labels labels_for(const Scope& scope) const;  // All of them.
+
   std::function<void(const Error&)> on_error;  // Every failure of source or store, on the strand.
   std::function<void()> on_status;             // After status() has changed, on the strand.
 

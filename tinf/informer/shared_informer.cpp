@@ -62,11 +62,11 @@ SharedInformer::SharedInformer(Runtime& runtime, Scope scope, ListerWatcher& sou
       reader_(reader),
       writer_(writer),
       log_(runtime.log.with("informer")),
-      transform_failures_(
-          runtime.metrics.counter("tinf_transform_failures_total", "Objects that the transform refused.",
-                                  {{"resource", scope.resource.group_resource()}, {"scope", scope.id()}})),
+      transform_failures_(runtime.metrics.counter("tinf_transform_failures_total",
+                                                  "Objects that the transform refused.",
+                                                  options_.reflector.labels_for(scope))),
       index_failures_(runtime.metrics.counter("tinf_index_failures_total", "Objects that an index function threw for.",
-                                              {{"resource", scope.resource.group_resource()}, {"scope", scope.id()}})),
+                                              options_.reflector.labels_for(scope))),
       reflector_(runtime, std::move(scope), source, *this, with_status_hook(options_.reflector, changed_)),
       tasks_(runtime.executor) {}
 
@@ -94,6 +94,12 @@ void SharedInformer::request_stop() {
   changed_.notify();
 }
 
+void SharedInformer::refresh_metrics() {
+  for (const auto* group : {&subscribers_, &waiting_}) {
+    for (const auto& subscriber : *group) subscriber->queue.measure();
+  }
+}
+
 Task<void> SharedInformer::stop() {
   request_stop();
   co_await tasks_.join();
@@ -106,7 +112,8 @@ Result<SharedInformer::Registration> SharedInformer::add(Handler handler, Handle
   }
   if (options.name.empty()) options.name = "handler-" + std::to_string(next_handler_++);
   if (options.resync > Duration()) options.resync = std::max<Duration>(options.resync, 1s);
-  auto subscriber = std::make_shared<Subscriber>(runtime_, log_, std::move(handler), std::move(options), scope());
+  auto subscriber = std::make_shared<Subscriber>(runtime_, log_, std::move(handler), std::move(options),
+                                                 options_.reflector.labels_for(scope()));
   if (writing_) {
     waiting_.push_back(subscriber);
   } else {

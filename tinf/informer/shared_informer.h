@@ -81,6 +81,8 @@ class SharedInformer final : private StoreWriter {
   Task<void> stop();
   // The same without the wait; may be called from a handler.
   void request_stop();
+  // Sets the metrics whose values grow by themselves; call it before they are shown.
+  void refresh_metrics();
   bool stopped() const { return stopped_; }
 
  private:

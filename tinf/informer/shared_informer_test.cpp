@@ -273,6 +273,30 @@ TEST_F(SharedInformerTest, LeavesNoSeriesBehindHandlersThatWentAThousandTimes) {
   EXPECT_EQ(series(), before);
 }
 
+TEST_F(SharedInformerTest, TwoOfOneScopeHaveSeriesOfTheirOwnIfTheyAreToldApart) {
+  const auto series = [&](const std::string& cluster) {
+    std::set<std::string> names;
+    for (const auto& family : time.runtime().metrics.collect()) {
+      for (const auto& sample : family.samples) {
+        if (std::ranges::find(sample.labels, std::pair<std::string, std::string>("cluster", cluster)) !=
+            sample.labels.end())
+          names.insert(family.name);
+      }
+    }
+    return names;
+  };
+  SharedInformerOptions options;
+  options.reflector.labels = {{"cluster", "c2"}};
+  MemoryStore second;
+  SharedInformer other(time.runtime(), configmaps(), source, second, second, options);
+  const auto registration = other.add(Handler());
+  EXPECT_THAT(series("c2"),
+              ::testing::IsSupersetOf({"tinf_reflector_live", "tinf_reflector_lists_total", "tinf_handler_queue_depth",
+                                       "tinf_handler_queue_lag_seconds", "tinf_handler_exceptions_total",
+                                       "tinf_transform_failures_total", "tinf_index_failures_total"}));
+  EXPECT_THAT(series("c1"), IsEmpty());
+}
+
 TEST_F(SharedInformerTest, TellsAHandlerNothingOnceItsRegistrationIsGone) {
   source.put("a");
   auto registration = add(recorder.handler());

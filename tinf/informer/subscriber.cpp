@@ -5,21 +5,22 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Labels labels_of(const Scope& scope, const std::string& handler) {
-  return {{"resource", scope.resource.group_resource()}, {"scope", scope.id()}, {"handler", handler}};
+Labels with_handler(Labels labels, const std::string& handler) {
+  labels.emplace_back("handler", handler);
+  return labels;
 }
 
 }  // namespace
 
 SharedInformer::Subscriber::Subscriber(Runtime& runtime, const Log& where, Handler functions, HandlerOptions chosen,
-                                       const Scope& scope)
+                                       const Labels& labels)
     : handler(std::move(functions)),
       options(std::move(chosen)),
       log(where),
       clock(runtime.clock),
-      queue(runtime, labels_of(scope, options.name)) {
+      queue(runtime, with_handler(labels, options.name)) {
   exceptions = runtime.metrics.counter("tinf_handler_exceptions_total", "Exceptions that a handler threw.",
-                                       labels_of(scope, options.name));
+                                       with_handler(labels, options.name));
 }
 
 void SharedInformer::Subscriber::run(std::vector<Notification>& changes) {

@@ -11,7 +11,7 @@ namespace tinf {
 
 // Shared by the informer, the task that delivers, and the Registration. The queue is confined to the informer's strand.
 struct SharedInformer::Subscriber {
-  Subscriber(Runtime& runtime, const Log& where, Handler functions, HandlerOptions chosen, const Scope& scope);
+  Subscriber(Runtime& runtime, const Log& where, Handler functions, HandlerOptions chosen, const Labels& labels);
 
   // Runs for each of `changes`, in order, the one function that it is for, until the handler has gone. What it throws
   // ends here. Each is forgotten once it was told.
