@@ -196,7 +196,14 @@ class Refusals(ScenarioCase):
     def test_a_resource_that_nobody_offers_ends_with_a_near_name_and_the_remedy(self):
         self.broker = self.start(Mosquitto())
         self.provider()
-        self.ends(self.informer("-r", "confgmaps"), '"confgmaps" is offered.*did you mean configmaps.*--allow')
+        words = '"cofigmaps" is offered.*did you mean configmaps.*--allow'
+        self.ends(self.informer("-r", "cofigmaps"), words)
+        # --once has no reason to wait for it any longer.
+        informer = self.informer("-r", "cofigmaps", "--once", "--log-format", "json")
+        self.assertEqual(informer.wait_for_exit(20), 1)
+        said = [json.loads(line) for line in informer.errors]
+        self.assertEqual([line["level"] for line in said if "cofigmaps" in line["message"]], ["error"])
+        self.assertRegex(said[-1]["message"], words)
 
     def test_a_context_that_leads_nowhere_is_waited_for_and_said_once(self):
         self.broker = self.start(Mosquitto())

@@ -38,6 +38,7 @@ class OptionCase(ScenarioCase):
         provider.endpoint.wait_ready()
         informer.endpoint.wait_ready()
         self.assertEqual((informer.terminate(), provider.terminate()), (0, 0))
+        return provider
 
 
 class Brokers(OptionCase):
@@ -98,6 +99,15 @@ class Brokers(OptionCase):
         self.api.put("/api/v1/namespaces/default/configmaps",
                      {"metadata": {"name": "large"}, "data": {str(number): "x" * 1000 + str(number) * 50 for number in range(60)}})
         self.travels(broker)
+
+    def test_a_broker_with_a_limit_that_it_does_not_announce_is_served_in_smaller_parts(self):
+        broker = self.start(Mosquitto(settings=["message_size_limit 4000"]))
+        noise = "".join(f"{number * number * 7919 % 1000003:06d}" for number in range(30000))  # Not to be compressed to nothing.
+        self.api.put("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "noise"}, "data": {"text": noise}})
+        provider = self.travels(broker)
+        self.assertEqual(len([line for line in provider.errors if "--maximum-message-size" in line]), 1)
+        # At quality of service 0 no broker says what it refuses.
+        self.travels(broker, "-q", "0", "--maximum-message-size", "4000")
 
 
 class Environments(OptionCase):

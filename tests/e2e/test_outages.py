@@ -154,6 +154,22 @@ class OneOfThemFails(OutageCase):
         provider.endpoint.wait_ready()
         informer.endpoint.wait_ready()
 
+    def test_an_old_copy_is_said_to_be_old(self):
+        self.some_objects()
+        self.provider()
+        follower = self.follow()
+        self.wait_equal(follower)
+        wait_until(lambda: follower.endpoint.metric("tinf_informer_proven_equal_age_seconds") >= 0, 60, "a proof")
+        once = self.follow("--once")
+        self.assertEqual(once.wait_for_exit(30), 0)
+        self.assertNotRegex("\n".join(once.errors), "the copy is old")
+        self.api.kill()
+        wait_until(lambda: follower.endpoint.metric("tinf_informer_proven_equal_age_seconds") >= 10, 60, "it is old")
+        once = self.follow("--once")
+        self.assertEqual(once.wait_for_exit(30), 0)
+        self.assertRegex("\n".join(once.errors), r"the copy is old: .* cluster=c1 resource=configmaps age=\d+s")
+        self.api.start()
+
     def test_a_watch_whose_version_has_been_compacted_away_lists_again(self):
         self.some_objects()
         relay = self.start(Relay(self.api.port))

@@ -131,6 +131,51 @@ class OneCluster(ScenarioCase):
         self.assertEqual(informer.endpoint.metric("tinf_informer_objects", resource="gizmos.versions.example.com"), 1)
         self.kubectl.run("delete", "crd", "gizmos.versions.example.com")
 
+    def test_a_definition_that_comes_back_with_another_scope_is_followed_under_it(self):
+        definition, name = widget_definition("scopes.example.com", "gears", "Gear"), "gears.scopes.example.com"
+        gear = {"apiVersion": "scopes.example.com/v1alpha1", "kind": "Gear", "metadata": {"name": "g"}}
+        root = "/apis/scopes.example.com/v1alpha1"
+        self.kubectl.apply(definition)
+        self.kubectl.run("wait", "--for=condition=Established", f"crd/{name}")
+        self.api.must("POST", f"{root}/namespaces/default/gears", gear)
+        wait_until(lambda: name in self.offered_once(), 60, "it is offered")
+        informer = self.informer("-r", name, "-n", "default")
+        informer.copy.wait_for("ADDED", "g")
+        self.kubectl.run("delete", "crd", name)
+        definition["spec"]["scope"] = "Cluster"
+        self.kubectl.apply(definition)  # Perhaps between two looks at what there is.
+        self.kubectl.run("wait", "--for=condition=Established", f"crd/{name}")
+        self.api.must("POST", f"{root}/gears", {**gear, "metadata": {"name": "wide"}})
+        self.assertEqual(informer.copy.wait_for("ADDED", "wide", deadline=60), ("c1", name, "", "wide"))
+        informer.endpoint.wait_ready()
+        self.kubectl.run("delete", "crd", name)
+
+    def test_a_resource_whose_group_prefers_a_version_without_it_is_followed_too(self):
+        old, new = (widget_definition("mixed.example.com", *names) for names in (("bolts", "Bolt"), ("nuts", "Nut")))
+        new["spec"]["versions"][0]["name"] = "v1"
+        self.kubectl.apply(old, new)
+        for plural in ("bolts", "nuts"):
+            self.kubectl.run("wait", "--for=condition=Established", f"crd/{plural}.mixed.example.com")
+        wait_until(lambda: {"bolts.mixed.example.com", "nuts.mixed.example.com"} <= self.offered_once(), 60, "both come by themselves")
+        self.kubectl.run("delete", "crd", "bolts.mixed.example.com", "nuts.mixed.example.com")
+
+    def test_roles_may_have_names_that_json_escapes(self):
+        informer = self.informer("-r", "roles", "-r", "clusterroles")
+        informer.copy.wait_synced("c1", "roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io")
+        names = ["a&b", "<tag>", '"quoted"', "back\\slash", "two words", "line\nend", "caf\u00e9"]
+        for name in names:
+            for kind, path in (("Role", "namespaces/default/roles"), ("ClusterRole", "clusterroles")):
+                self.api.must("POST", f"/apis/rbac.authorization.k8s.io/v1/{path}",
+                              {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "rules": []})
+        for resource in ("roles", "clusterroles"):
+            informer.copy.wait_until_equal(lambda: served(self.api, f"{resource}.v1.rbac.authorization.k8s.io"), "c1",
+                                           f"{resource}.rbac.authorization.k8s.io")
+        for name in names:
+            self.kubectl.run("delete", "role", name)
+            self.kubectl.run("delete", "clusterrole", name)
+            informer.copy.wait_for("DELETED", name)
+        informer.endpoint.wait_ready()
+
     def test_cluster_scoped_objects_travel_without_a_namespace(self):
         informer = self.informer("-r", "ns", "-r", "clusterroles")
         informer.copy.wait_synced("c1", "namespaces", "clusterroles.rbac.authorization.k8s.io")

@@ -5,13 +5,15 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 
 namespace tinf::daemon {
 namespace {
 
-constexpr int kPollMilliseconds = 100;  // How late stop() may be seen.
+constexpr int kPollMilliseconds = 100;        // How late stop() may be seen.
+constexpr std::chrono::seconds kLastLine(3);  // The process may take five for all of its end.
 
 std::string quote(std::string_view text) {
   return boost::json::serialize(boost::json::string(text));
@@ -86,20 +88,24 @@ void EventPrinter::event(std::string_view type, const std::string& cluster, cons
   write(json_line(type, cluster, resource, object.namespace_name(), object.name(), object.resource_version(), raw));
 }
 
-void EventPrinter::synced(const std::string& cluster, const Resource& resource, std::size_t objects,
-                          const std::string& version) {
+void EventPrinter::synced(const std::string& cluster, const Resource& resource, std::size_t objects) {
   if (form_ == OutputForm::None) return;
   if (form_ == OutputForm::Lines) {
     return write(cluster + "  SYNCED  " + resource.group_resource() + "  " + std::to_string(objects) +
                  (objects == 1 ? " object\n" : " objects\n"));
   }
-  write(json_line("SYNCED", cluster, resource, "", "", version, "null"));
+  write(json_line("SYNCED", cluster, resource, "", "", "", "null"));
 }
 
 void EventPrinter::write(std::string line) {
   std::lock_guard lock(mutex_);
   std::string_view rest = line;
-  while (!rest.empty() && !stopped_ && failure_ == 0) {
+  const auto may_go_on = [&] {
+    const std::chrono::steady_clock::duration stopped(stopped_);
+    if (stopped.count() == 0) return true;
+    return rest.size() < line.size() && std::chrono::steady_clock::now().time_since_epoch() - stopped < kLastLine;
+  };
+  while (!rest.empty() && failure_ == 0 && may_go_on()) {
     pollfd ready{descriptor_, POLLOUT, 0};
     if (poll(&ready, 1, kPollMilliseconds) <= 0) continue;
     // What a pipe takes at once, so that the write itself does not block.
@@ -110,6 +116,10 @@ void EventPrinter::write(std::string line) {
       failure_ = errno;
     }
   }
+}
+
+void EventPrinter::stop() {
+  stopped_ = std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
 std::optional<Error> EventPrinter::failure() const {

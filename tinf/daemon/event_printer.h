@@ -26,10 +26,11 @@ class EventPrinter {
   // `type` is ADDED, MODIFIED or DELETED.
   void event(std::string_view type, const std::string& cluster, const Resource& resource, const Object& object);
   // The first full set of a scope is there: `objects` of them.
-  void synced(const std::string& cluster, const Resource& resource, std::size_t objects, const std::string& version);
+  void synced(const std::string& cluster, const Resource& resource, std::size_t objects);
 
-  // Ends a write that waits for its reader; nothing is written afterwards.
-  void stop() { stopped_ = true; }
+  // Ends a write that waits for its reader, but gives it three seconds to finish a line that was begun; no line begins
+  // afterwards.
+  void stop();
   // Why nothing can be written any more, if so.
   std::optional<Error> failure() const;
 
@@ -39,9 +40,9 @@ class EventPrinter {
   const OutputForm form_;
   const bool show_managed_fields_;
   const int descriptor_;
-  std::mutex mutex_;  // Lines of several clusters' handlers must not mix.
-  std::atomic<bool> stopped_ = false;
-  std::atomic<int> failure_ = 0;  // errno.
+  std::mutex mutex_;                       // Lines of several clusters' handlers must not mix.
+  std::atomic<std::int64_t> stopped_ = 0;  // When, in the steady clock's ticks; 0: not.
+  std::atomic<int> failure_ = 0;           // errno.
 };
 
 }  // namespace tinf::daemon

@@ -48,7 +48,7 @@ struct EventPrinterTest : ::testing::Test {
 TEST_F(EventPrinterTest, ALineNamesClusterTypeResourceKeyAndVersion) {
   EventPrinter printer(OutputForm::Lines, false, ends[1]);
   printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
-  printer.synced("cluster1", deployments, 1, "v");
+  printer.synced("cluster1", deployments, 1);
   EXPECT_EQ(written(),
             "cluster1  ADDED  deployments.apps  default/web  rv=812\ncluster1  SYNCED  deployments.apps  1 object\n");
 }
@@ -100,7 +100,7 @@ TEST_F(EventPrinterTest, ManagedFieldsOnRequest) {
 TEST_F(EventPrinterTest, NoneWritesNothing) {
   EventPrinter printer(OutputForm::None, false, ends[1]);
   printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
-  printer.synced("cluster1", deployments, 1, "v");
+  printer.synced("cluster1", deployments, 1);
   EXPECT_EQ(written(), "");
 }
 
@@ -122,6 +122,36 @@ TEST_F(EventPrinterTest, ADiskThatIsFullIsNamed) {
   ASSERT_TRUE(printer.failure());
   EXPECT_EQ(printer.failure()->message, "stdout cannot be written: No space left on device");
   close(full);
+}
+
+// What reads a pipe slowly must not find half a line at its end.
+TEST_F(EventPrinterTest, StopLetsALineThatWasBegunEndAndBeginsNoOther) {
+  EventPrinter printer(OutputForm::Json, false, ends[1]);
+  const ObjectPtr large = parsed(R"({"metadata":{"name":"large"},"data":")" + std::string(1 << 20, 'x') + "\"}");
+  std::string text(1, '\0');
+  std::thread writer([&] {
+    printer.event("ADDED", "cluster1", deployments, *large);
+    printer.event("ADDED", "cluster1", deployments, *parsed(kObject));
+    close(std::exchange(ends[1], -1));
+  });
+  ASSERT_EQ(read(ends[0], text.data(), 1), 1);
+  printer.stop();
+  char buffer[4096];
+  for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(got));
+  writer.join();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  EXPECT_EQ(text.back(), '\n');
+  EXPECT_EQ(boost::json::parse(text).at("name"), "large");
+}
+
+TEST_F(EventPrinterTest, JsonOfASyncedSetHasNoVersionOfItsOwn) {
+  EventPrinter printer(OutputForm::Json, false, ends[1]);
+  printer.synced("cluster1", deployments, 1);
+  const auto line = boost::json::parse(written());
+  EXPECT_EQ(line.at("type"), "SYNCED");
+  EXPECT_EQ(line.at("resourceVersion"), "");
+  EXPECT_TRUE(line.at("object").is_null());
 }
 
 TEST_F(EventPrinterTest, StopEndsAWriteThatNobodyReads) {

@@ -17,19 +17,22 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration kLook = 100ms;
-constexpr Duration kSettle = 1s;    // Without a new cluster or offer: those that are there have shown themselves.
-constexpr Duration kPatience = 5s;  // After which a resource that nobody offers is a mistake.
+constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those that are there have shown themselves.
+constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
+constexpr Duration kSayAgain = 10s;  // Of one cluster.
+constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 }  // namespace
 
 struct Fleet::Scoped {
-  Scoped(Runtime& runtime, BrokerSession& broker, std::string cluster_name, const Scope& wanted)
+  Scoped(Runtime& runtime, BrokerSession& broker, std::string cluster_name, const Scope& wanted, bool in_namespaces)
       : session(broker),
         cluster(std::move(cluster_name)),
         id(wanted.id()),
+        namespaced(in_namespaces),
         source(broker.open(cluster, &store)),
-        informer(runtime, wanted, *source, store, store),
+        informer(runtime, wanted, *source, store, store, informer_options(cluster)),
         objects(runtime.metrics.gauge("tinf_informer_objects", "Objects in the copy.", labels(wanted))),
         proof_age(runtime.metrics.gauge("tinf_informer_proven_equal_age_seconds",
                                         "Since the copy was last proven equal to the provider's; -1: not yet.",
@@ -37,6 +40,11 @@ struct Fleet::Scoped {
         live(runtime.metrics.gauge("tinf_informer_live", "1: synced, and no gap is known.", labels(wanted))),
         events(runtime.metrics.counter("tinf_informer_events_total", "Changes told to handlers.", labels(wanted))) {}
 
+  static SharedInformerOptions informer_options(const std::string& cluster) {
+    SharedInformerOptions options;
+    options.reflector.labels = {{"cluster", cluster}};
+    return options;
+  }
   Labels labels(const Scope& scope) const {
     return {{"cluster", cluster}, {"resource", scope.resource.group_resource()}};
   }
@@ -44,6 +52,7 @@ struct Fleet::Scoped {
   BrokerSession& session;
   const std::string cluster;
   const std::string id;
+  const bool namespaced;  // The resource, as it was offered.
   MemoryStore store;
   std::unique_ptr<ListerWatcher> source;
   SharedInformer informer;
@@ -62,6 +71,7 @@ Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptio
       log_(runtime.log.with("informer")),
       started_(runtime.clock.now()),
       last_change_(started_),
+      progress_at_(started_),
       clusters_gauge_(runtime.metrics.gauge("tinf_informer_clusters", "Clusters that are present.")),
       tasks_(runtime.executor) {
   session_.on_cluster([this](const ClusterView& cluster) { on_cluster(cluster); });
@@ -81,7 +91,7 @@ std::vector<ResourceInfo> Fleet::wanted(const ClusterView& cluster) {
   for (const std::string& spelling : options_.resources) {
     const auto found = find_resource(cluster.presence.resources, spelling);
     if (!found) {
-      if (not_offered.insert(spelling).second) log_.warning(found.error().message, {{"cluster", cluster.name}});
+      not_offered.insert(spelling);
       continue;
     }
     not_offered.erase(spelling);
@@ -92,17 +102,43 @@ std::vector<ResourceInfo> Fleet::wanted(const ClusterView& cluster) {
 }
 
 void Fleet::on_cluster(const ClusterView& cluster) {
-  last_change_ = runtime_.clock.now();
   const auto& named = options_.clusters;
   if (!named.empty() && std::find(named.begin(), named.end(), cluster.name) == named.end()) return;
   if (!cluster.present) {
-    return log_.warning("the cluster is away: its copy stays as it is", {{"cluster", cluster.name}});
+    if (may_say(cluster.name, false))
+      log_.warning("the cluster is away: its copy stays as it is", {{"cluster", cluster.name}});
+    return;
   }
-  log_.info("the cluster is here", {{"cluster", cluster.name}, {"kubernetes", cluster.presence.kubernetes}});
+  last_change_ = runtime_.clock.now();
+  if (may_say(cluster.name, true))
+    log_.info("the cluster is here", {{"cluster", cluster.name}, {"kubernetes", cluster.presence.kubernetes}});
+  match_scopes(cluster);
+}
+
+// That a cluster comes and goes, or changes its offer, may be said by an enemy: it must not fill the disk.
+bool Fleet::may_say(const std::string& cluster, bool is_here) {
+  const TimePoint now = runtime_.clock.now();
+  const auto [last, fresh] = said_at_.try_emplace({cluster, is_here}, now);
+  if (!fresh && now - last->second < kSayAgain) return false;
+  last->second = now;
+  return true;
+}
+
+void Fleet::match_scopes(const ClusterView& cluster) {
   std::set<Resource> keep;
   for (const ResourceInfo& info : wanted(cluster)) {
     keep.insert(info.resource);
-    if (scopes_.count({cluster.name, info.resource}) == 0) start(cluster.name, info);
+    const ScopeName name(cluster.name, info.resource);
+    if (leaving_.count(name) > 0) continue;  // It begins when the one before it has ended.
+    const auto held = scopes_.find(name);
+    if (held == scopes_.end()) {
+      start(cluster.name, info);
+    } else if (held->second->namespaced != info.namespaced) {
+      log_.info(info.namespaced ? "its objects are in namespaces now: followed anew"
+                                : "its objects are no longer in namespaces: followed anew",
+                {{"cluster", cluster.name}, {"resource", info.resource.group_resource()}});
+      let_go(held);
+    }
   }
   for (auto& [name, scoped] : scopes_) {
     if (name.first != cluster.name) continue;
@@ -131,9 +167,14 @@ void Fleet::retire_withdrawn() {
     }
     log_.info("no longer offered, and let go",
               {{"cluster", it->first.first}, {"resource", it->first.second.group_resource()}});
-    tasks_.spawn(retire(std::move(it->second)));
-    it = scopes_.erase(it);
+    it = let_go(it);
   }
+}
+
+Fleet::Scopes::iterator Fleet::let_go(Scopes::iterator at) {
+  leaving_.insert(at->first);
+  tasks_.spawn(retire(at->first, std::move(at->second)));
+  return scopes_.erase(at);
 }
 
 void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
@@ -144,7 +185,7 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   scope.field_selector = FieldSelector::parse(options_.field_selector)->canonical();
   scope.projection = options_.metadata_only ? Projection::Metadata : Projection::Full;
 
-  auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope);
+  auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced);
   Scoped* const self = scoped.get();
   const Resource resource = info.resource;
   Handler handler;
@@ -160,9 +201,7 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
     self->events->add();
     printer_.event("DELETED", self->cluster, resource, *last);
   };
-  handler.on_synced = [this, self, resource] {
-    printer_.synced(self->cluster, resource, self->store.size(), self->store.version().text());
-  };
+  handler.on_synced = [this, self, resource] { printer_.synced(self->cluster, resource, self->store.size()); };
   HandlerOptions how;
   how.name = "print";
   how.resync = options_.resync;
@@ -174,12 +213,16 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   scopes_.emplace(std::make_pair(cluster, resource), std::move(scoped));
 }
 
-Task<void> Fleet::retire(std::unique_ptr<Scoped> scoped) {
+Task<void> Fleet::retire(ScopeName name, std::unique_ptr<Scoped> scoped) {
   co_await scoped->informer.stop();
   scoped->registration.reset();
+  scoped = nullptr;  // Only now nothing at the broker session goes by its name any more.
+  leaving_.erase(name);
+  if (!stopping_ && present(name.first)) match_scopes(session_.clusters().at(name.first));
 }
 
 Task<void> Fleet::stop() {
+  stopping_ = true;
   printer_.stop();
   for (auto& [name, scoped] : scopes_) {
     co_await scoped->informer.stop();
@@ -189,39 +232,79 @@ Task<void> Fleet::stop() {
   co_await tasks_.join();
 }
 
+bool Fleet::present(const std::string& cluster) const {
+  const auto found = session_.clusters().find(cluster);
+  return found != session_.clusters().end() && found->second.present;
+}
+
 bool Fleet::settled() const {
   if (!session_.connected() || runtime_.clock.now() - last_change_ < kSettle) return false;
   if (options_.clusters.empty()) {
     return std::any_of(session_.clusters().begin(), session_.clusters().end(),
                        [](const auto& entry) { return entry.second.present; });
   }
-  return std::all_of(options_.clusters.begin(), options_.clusters.end(), [this](const std::string& name) {
-    const auto found = session_.clusters().find(name);
-    return found != session_.clusters().end() && found->second.present;
-  });
+  return std::all_of(options_.clusters.begin(), options_.clusters.end(),
+                     [this](const std::string& name) { return present(name); });
 }
 
 std::string Fleet::missing() const {
   if (!session_.connected()) return "the broker cannot be reached";
   for (const std::string& name : options_.clusters) {
-    const auto found = session_.clusters().find(name);
-    if (found == session_.clusters().end() || !found->second.present)
-      return "cluster " + name + " has not shown itself: is its provider running?";
+    if (!present(name)) return "cluster " + name + " has not shown itself: is its provider running?";
   }
-  if (!settled())
-    return scopes_.empty() ? "no cluster has shown itself: is a provider running?" : "clusters are still coming";
+  if (!settled()) {
+    const auto& clusters = session_.clusters();
+    if (clusters.empty()) return "no cluster has shown itself: is a provider running?";
+    const bool any = std::any_of(clusters.begin(), clusters.end(), [](const auto& one) { return one.second.present; });
+    return any ? "clusters are still coming" : "every cluster has left: are their providers running?";
+  }
   for (const auto& [cluster, spellings] : not_offered_) {
-    if (!spellings.empty()) return "cluster " + cluster + " does not offer " + *spellings.begin();
+    if (!spellings.empty() && present(cluster)) return "cluster " + cluster + " does not offer " + *spellings.begin();
   }
   for (const auto& [name, scoped] : scopes_) {
+    if (!present(name.first)) continue;
     if (scoped->withdrawn) return name.second.group_resource() + " of " + name.first + " is no longer offered";
-    if (scoped->registration.synced() && scoped->informer.live()) continue;
+    const auto standing = session_.standing(scoped->cluster, scoped->id);
+    const bool followed = standing && standing->following && scoped->informer.live();
+    if (scoped->registration.synced() && followed) continue;
     const ScopeStatus status = scoped->informer.status();
-    return name.second.group_resource() + " of " + name.first +
-           (scoped->informer.synced() ? " is not live" : " has not arrived") +
-           (status.last_error ? ": " + status.last_error->message : "");
+    std::string lacking = name.second.group_resource() + " of " + name.first +
+                          (scoped->informer.synced() ? " is not live" : " has not arrived");
+    if (standing && standing->unanswered) return lacking + ": its provider does not answer";
+    return lacking + (status.last_error ? ": " + status.last_error->message : "");
   }
   return "";
+}
+
+// What nobody offers after a while is a mistake; with --once, so is what one cluster alone does not.
+Result<void> Fleet::look_for_unoffered() {
+  for (const auto& [name, spellings] : not_offered_) {
+    if (!present(name)) continue;
+    for (const std::string& spelling : spellings) {
+      Error nobody = find_resource(session_.clusters().at(name).presence.resources, spelling).error();
+      if (options_.once || found_.count(spelling) == 0) {
+        nobody.message += (found_.count(spelling) > 0 ? " by cluster " + name : std::string()) +
+                          "; the provider's account must be allowed to list it, or the provider started with --allow " +
+                          spelling;
+        return nobody;
+      }
+      if (told_not_offered_.emplace(name, spelling).second) log_.warning(nobody.message, {{"cluster", name}});
+    }
+  }
+  return Result<void>();
+}
+
+// A provider that has lost its API server still gives what it last saw: whoever asked once must not take it for the
+// present.
+void Fleet::tell_what_is_old() const {
+  for (const auto& [name, scoped] : scopes_) {
+    const auto standing = session_.standing(scoped->cluster, scoped->id);
+    if (!standing || standing->behind < kOld) continue;
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(standing->behind).count();
+    log_.warning(
+        "the copy is old: its provider does not reach the API server, whose logs say why",
+        {{"cluster", name.first}, {"resource", name.second.group_resource()}, {"age", std::to_string(seconds) + "s"}});
+  }
 }
 
 Task<Result<void>> Fleet::run() {
@@ -232,20 +315,15 @@ Task<Result<void>> Fleet::run() {
     retire_withdrawn();
     if (auto failure = printer_.failure()) co_return std::move(*failure);
     if (settled() && since_start > kPatience) {
-      for (const std::string& spelling : options_.resources) {
-        if (found_.count(spelling) > 0) continue;
-        for (const auto& [name, cluster] : session_.clusters()) {
-          if (!cluster.present) continue;
-          Error nobody = find_resource(cluster.presence.resources, spelling).error();
-          nobody.message +=
-              "; the provider's account must be allowed to list it, or the provider started with --allow " + spelling;
-          co_return nobody;
-        }
-      }
+      auto offered = look_for_unoffered();
+      if (!offered) co_return offered;
     }
     if (!options_.once) continue;
     const std::string lacking = missing();
-    if (lacking.empty()) co_return Result<void>();
+    if (lacking.empty()) {
+      tell_what_is_old();
+      co_return Result<void>();
+    }
     if (since_start > options_.timeout)
       co_return Error(Code::Timeout, "not everything was there within --timeout: " + lacking);
   }
@@ -284,6 +362,7 @@ void Fleet::refresh_metrics() {
   clusters_gauge_->set(static_cast<double>(present));
   for (auto& [name, scoped] : scopes_) {
     scoped->objects->set(static_cast<double>(scoped->store.size()));
+    scoped->informer.refresh_metrics();
     const auto standing = session_.standing(scoped->cluster, scoped->id);
     const bool proven = standing && standing->proven_at;
     scoped->proof_age->set(proven ? std::chrono::duration<double>(now - *standing->proven_at).count() : -1);

@@ -40,10 +40,19 @@ class Fleet {
  private:
   struct Scoped;  // One cluster's one resource.
 
+  using ScopeName = std::pair<std::string, Resource>;  // Cluster and resource.
+  using Scopes = std::map<ScopeName, std::unique_ptr<Scoped>>;
+
   void on_cluster(const ClusterView& cluster);
+  bool may_say(const std::string& cluster, bool is_here);
+  void match_scopes(const ClusterView& cluster);
   void start(const std::string& cluster, const ResourceInfo& info);
   void retire_withdrawn();
-  Task<void> retire(std::unique_ptr<Scoped> scoped);
+  Scopes::iterator let_go(Scopes::iterator at);
+  Task<void> retire(ScopeName name, std::unique_ptr<Scoped> scoped);
+  bool present(const std::string& cluster) const;
+  Result<void> look_for_unoffered();
+  void tell_what_is_old() const;
   std::vector<ResourceInfo> wanted(const ClusterView& cluster);
   void show_progress();
   bool settled() const;
@@ -56,9 +65,13 @@ class Fleet {
   const Log log_;
 
   // Confined to the executor.
-  std::map<std::pair<std::string, Resource>, std::unique_ptr<Scoped>> scopes_;
+  Scopes scopes_;
+  std::map<std::pair<std::string, bool>, TimePoint> said_at_;
+  std::set<ScopeName> leaving_;  // Scopes that end; no other of their names begins meanwhile.
+  bool stopping_ = false;
   std::map<std::string, std::set<std::string>> not_offered_;  // Spellings asked for, by cluster.
-  std::set<std::string> found_;                               // Spellings that some cluster has offered.
+  std::set<std::pair<std::string, std::string>> told_not_offered_;
+  std::set<std::string> found_;  // Spellings that some cluster has offered.
   TimePoint started_;
   TimePoint last_change_;  // When a cluster or an offer was last new.
   std::uint64_t progress_objects_ = 0;

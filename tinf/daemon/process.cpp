@@ -113,6 +113,11 @@ int Process::run(Task<Result<void>> work, std::function<Task<void>()> farewell) 
 }
 
 int Process::fail(const Error& error) const {
+  if (options_.log_json) {
+    const std::vector<LogField> none;
+    std::fprintf(stderr, "%s\n", as_json(LogRecord{LogLevel::Error, name_, error.message, none}).c_str());
+    return 1;
+  }
   std::string line = error.message;
   std::replace(line.begin(), line.end(), '\n', ' ');
   std::fprintf(stderr, "%s: %s\n", name_.c_str(), line.c_str());

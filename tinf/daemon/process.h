@@ -24,7 +24,7 @@ class Process {
   const std::string& host() const { return host_; }
   std::int64_t started() const { return started_; }  // Unix milliseconds.
 
-  // Says what went wrong in one line on stderr and returns the exit code for it: 1.
+  // Says what went wrong in one line on stderr, in the log's format, and returns the exit code for it: 1.
   int fail(const Error& error) const;
 
   // What /readyz answers; nothing: ready. Otherwise the text says what is missing.

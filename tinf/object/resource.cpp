@@ -6,9 +6,12 @@
 #include <cctype>
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 
 namespace tinf {
 namespace {
+
+constexpr std::size_t kLongestName = 253;  // Of a resource, as of anything in DNS.
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -19,6 +22,30 @@ std::string lower(std::string_view text) {
 bool names(const ResourceInfo& info, const std::string& spelling) {
   return info.resource.name == spelling || info.singular == spelling || lower(info.kind) == spelling ||
          std::find(info.short_names.begin(), info.short_names.end(), spelling) != info.short_names.end();
+}
+
+// How many letters must be put in, taken out or replaced to make `b` of `a`.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+    }
+  }
+  return row[b.size()];
+}
+
+// What a hand that slipped may have meant.
+bool is_near(const std::string& spelling, const ResourceInfo& info) {
+  const std::string& name = info.resource.name;
+  if (spelling.size() < 3 || std::max({spelling.size(), name.size(), info.singular.size()}) > kLongestName)
+    return false;
+  const std::size_t slips = spelling.size() < 6 ? 1 : 2;
+  return name.compare(0, 3, spelling, 0, 3) == 0 || distance(spelling, name) <= slips ||
+         distance(spelling, info.singular) <= slips;
 }
 
 // How well `info` answers to the name: a plural wins over a short name of somebody else.
@@ -65,9 +92,8 @@ Result<ResourceInfo> find_resource(const std::vector<ResourceInfo>& offered, std
 
   std::string near;
   for (const ResourceInfo& info : offered) {
-    if (name.size() >= 3 && info.resource.name.compare(0, 3, name, 0, 3) == 0) {
+    if (info.preferred_version && is_near(name, info))
       near += (near.empty() ? "; did you mean " : ", ") + info.resource.group_resource();
-    }
   }
   return Error(Code::NotFound, "no resource \"" + std::string(spelling) + "\" is offered" + near);
 }

@@ -37,6 +37,7 @@ struct ResourceInfo {
   bool namespaced = true;
   bool preferred_version = true;  // Of all versions of this resource, the one that the server prefers.
 
+  bool operator==(const ResourceInfo&) const = default;
   bool has_verb(std::string_view verb) const;
 };
 

@@ -49,6 +49,13 @@ TEST(Resource, NamesNearOnesWhenNobodyOffersIt) {
   EXPECT_NE(missing.error().message.find("configmaps"), std::string::npos) << missing.error().message;
 }
 
+TEST(Resource, NamesThoseThatASlipOfTheHandIsAwayFrom) {
+  for (const auto* spelling : {"cofigmaps", "cnofigmap"})
+    EXPECT_TRUE(find_resource(offered(), spelling).error().message.ends_with("; did you mean configmaps")) << spelling;
+  for (const auto* spelling : {"xyz", "evrythings"})
+    EXPECT_TRUE(find_resource(offered(), spelling).error().message.ends_with("is offered")) << spelling;
+}
+
 TEST(Scope, HasOneIdForEqualScopesAndAnotherForOthers) {
   Scope scope{{"apps", "v1", "deployments"}, "", "", "", Projection::Full};
   Scope other = scope;

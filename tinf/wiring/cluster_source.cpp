@@ -25,12 +25,7 @@ bool left_out_by_default(const Resource& resource) {
 }
 
 bool same(const ClusterSource::Offer& a, const ClusterSource::Offer& b) {
-  const auto equal = [](const ResourceInfo& x, const ResourceInfo& y) {
-    return x.resource == y.resource && x.kind == y.kind && x.short_names == y.short_names &&
-           x.preferred_version == y.preferred_version;
-  };
-  return a.cluster_uid == b.cluster_uid && a.kubernetes_version == b.kubernetes_version &&
-         std::equal(a.resources.begin(), a.resources.end(), b.resources.begin(), b.resources.end(), equal);
+  return a.cluster_uid == b.cluster_uid && a.kubernetes_version == b.kubernetes_version && a.resources == b.resources;
 }
 
 }  // namespace
