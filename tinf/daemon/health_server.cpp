@@ -143,6 +143,9 @@ Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return Error(Code::Unavailable, "--listen " + listen + ": " + error.message() + "; choose another port");
+  const tcp::endpoint bound = acceptor.local_endpoint(error);
+  runtime.log.with("health").info("listening",
+                                  {{"address", bound.address().to_string()}, {"port", std::to_string(bound.port())}});
   std::unique_ptr<HealthServer> server =
       std::make_unique<BeastHealthServer>(runtime, std::move(acceptor), std::move(missing), std::move(families));
   return server;

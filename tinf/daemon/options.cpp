@@ -58,24 +58,35 @@ Result<void> check_spelling(const std::string& text) {
                "\"" + text + "\" cannot name a resource: write it as configmaps, deploy.apps or deployments.v1.apps");
 }
 
+// Zero: never.
+Result<Duration> parse_resync(const std::string& text) {
+  if (text == "never" || text == "0") return Duration();
+  return parse_duration(text);
+}
+
+Result<void> check_not_empty(const std::string& text) {
+  if (!text.empty()) return Result<void>();
+  return Error(Code::Invalid, "is empty: leave the flag out, or give it a value");
+}
+
 Result<void> check_namespace(const std::string& text) {
   if (text.empty() || wire::check_cluster_name(text)) return Result<void>();  // A namespace's name is a DNS label, too.
   return Error(Code::Invalid, "\"" + text + "\" cannot be the name of a namespace");
 }
 
 CLI::Option* add_duration(CLI::App& app, const std::string& names, Duration& to, const std::string& shown,
-                          const std::string& help) {
+                          const std::string& help, Result<Duration> (*parse)(const std::string&) = parse_duration) {
   return app
       .add_option_function<std::string>(
-          names, [&to](const std::string& text) { to = *parse_duration(text); }, help)
-      ->check(valid(parse_duration))
+          names, [&to, parse](const std::string& text) { to = *parse(text); }, help)
+      ->check(valid(parse))
       ->type_name("DURATION")
       ->default_str(shown);
 }
 
-void add_common(CLI::App& app, CommonOptions& options) {
+void add_common(CLI::App& app, CommonOptions& options, const std::string& shown_client_id) {
   app.set_config("--config", "", "A YAML file with any of these flags, by the same names")->group("General");
-  app.config_formatter(std::make_shared<YamlConfig>());
+  app.config_formatter(std::make_shared<YamlConfig>(app));
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.set_version_flag("--version", std::string(app.get_name()) + " " + kVersion)->group("General");
   app.get_help_ptr()->group("General");
@@ -88,6 +99,7 @@ void add_common(CLI::App& app, CommonOptions& options) {
       ->group("Broker");
   app.add_option("--client-id", broker.client_id, "Who we are at the broker; no two processes may share one")
       ->check(valid(wire::check_client_id))
+      ->default_str(shown_client_id)
       ->group("Broker");
   app.add_option("--signal,--signal-topic", options.signal_base, "Topic base of requests")
       ->check(valid([](const std::string& text) { return wire::check_topic_base("topic", text); }))
@@ -111,10 +123,18 @@ void add_common(CLI::App& app, CommonOptions& options) {
   auto* key = app.add_option("--client-key", broker.key_file, "Its key")->check(CLI::ExistingFile)->group("Broker");
   certificate->needs(key);
   key->needs(certificate);
-  auto* username = app.add_option("--username", broker.username, "At the broker")->group("Broker");
+  auto* username =
+      app.add_option("--username", broker.username, "At the broker")->check(valid(check_not_empty))->group("Broker");
   app.add_option("--password-file", broker.password_file, "A file whose first line is the password")
       ->check(CLI::ExistingFile)
       ->needs(username)
+      ->group("Broker");
+
+  app.add_option("--maximum-message-size", broker.maximum_message_bytes,
+                 "Of one message; larger bodies travel in parts. Informers take what is no larger than their own")
+      ->check(CLI::Range(std::size_t{2048}, std::size_t{64} << 20))
+      ->type_name("BYTES")
+      ->capture_default_str()
       ->group("Broker");
 
   app.add_option("--listen", options.listen, "address:port for /livez, /readyz and /metrics")
@@ -140,8 +160,17 @@ void require(const std::string& flag, const std::string& value) {
 int say(const CLI::App& app, const CLI::ParseError& outcome) {
   if (outcome.get_exit_code() == 0) return app.exit(outcome);
   std::string text = outcome.what();
+  const auto left = app.remaining();
+  const bool password = std::any_of(left.begin(), left.end(), [](const std::string& word) {
+    return word == "--password" || word.rfind("--password=", 0) == 0;
+  });
+  if (password) text = "there is no --password: a secret is never a command-line value; give --password-file a file";
   const std::string unknown = "INI was not able to parse ";  // CLI11's words, whatever the file's form.
-  if (text.rfind(unknown, 0) == 0) text = "--config: there is no flag \"" + text.substr(unknown.size()) + "\"";
+  if (text.rfind(unknown, 0) == 0) text = "there is no flag \"" + text.substr(unknown.size()) + "\"";
+  if (dynamic_cast<const CLI::ConfigError*>(&outcome) != nullptr) {
+    const auto files = app.get_config_ptr()->results();
+    text = "--config " + (files.empty() ? "" : files.back() + ": ") + text;
+  }
   for (char& c : text) {
     if (c == '\n') c = ' ';
   }
@@ -155,7 +184,7 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
   ProviderDaemonOptions options;
   CLI::App app("Offers the objects of one Kubernetes cluster to informers behind a broker.", "provider");
   app.option_defaults()->always_capture_default(false);
-  add_common(app, options.common);
+  add_common(app, options.common, "provider-CLUSTER");
   app.add_option("--cluster", options.cluster, "The cluster's name: a DNS label")
       ->type_name("NAME REQUIRED")
       ->check(valid(wire::check_cluster_name))
@@ -166,10 +195,17 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
   app.add_option("--context", options.context, "A context of the kubeconfig (default: its current one)")
       ->group("Cluster");
   app.add_option("--allow", options.allow, "Offer these too, of secrets, events and leases")
+      ->check(valid(check_spelling))
       ->group("Offer")
       ->type_name("RESOURCE ...");
-  app.add_option("--offer", options.offer, "Offer these only")->group("Offer")->type_name("RESOURCE ...");
-  app.add_option("--deny", options.deny, "Do not offer these")->group("Offer")->type_name("RESOURCE ...");
+  app.add_option("--offer", options.offer, "Offer these only")
+      ->check(valid(check_spelling))
+      ->group("Offer")
+      ->type_name("RESOURCE ...");
+  app.add_option("--deny", options.deny, "Do not offer these")
+      ->check(valid(check_spelling))
+      ->group("Offer")
+      ->type_name("RESOURCE ...");
   app.add_flag("--managed-fields", options.keep_managed_fields, "Send metadata.managedFields too")->group("Offer");
   try {
     app.parse(argc, argv);
@@ -186,7 +222,7 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   InformerDaemonOptions options;
   CLI::App app("Keeps a copy of the objects of many clusters, and prints what happens to them.", "informer");
   app.option_defaults()->always_capture_default(false);
-  add_common(app, options.common);
+  add_common(app, options.common, "informer-HOST-PID");
   app.add_option("--cluster", options.clusters,
                  "A cluster to follow; may be repeated (default: every one that shows itself)")
       ->check(valid(wire::check_cluster_name))
@@ -207,7 +243,8 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
       ->group("What to follow");
   app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")
       ->group("What to follow");
-  add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often")->group("Output");
+  add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often", parse_resync)
+      ->group("Output");
   app.add_option_function<std::string>(
          "-o,--output",
          [&options](const std::string& form) {

@@ -111,6 +111,61 @@ TEST_F(OptionsTest, AConfigurationFileThatIsNoMappingIsRefused) {
   EXPECT_EQ(refused({"--config", folder + "/none.yaml"}), 2);
 }
 
+TEST_F(OptionsTest, WhatIsWrongInAConfigurationFileIsNamedWithTheFile) {
+  const struct {
+    const char* text;
+    const char* named;
+  } cases[] = {
+      {"broker: h:1\nbroken: 1\n", "there is no flag \"broken\""},
+      {"- broker\n", "mapping"},
+      {"broker: [\n", "line 2"},
+      {"broker: {a: 1}\n", "\"broker\" must be a value"},
+      {"broker: h:1\nqos: 1\nqos: 2\n", "\"qos\" in line 3"},
+      {"broker: h:1\nb: h:2\n", "\"b\" in line 2 says again what \"broker\""},
+      {"signal: a\nsignal-topic: b\nbroker: h:1\n", "\"signal-topic\" in line 2"},
+      {"broker: h:1\n---\nqos: 1\n", "one YAML document"},
+  };
+  for (const auto& each : cases) {
+    const auto config = file("c.yaml", each.text);
+    EXPECT_EQ(refused({"--config", config}), 2) << each.text;
+    EXPECT_THAT(said, HasSubstr("--config " + config + ": ")) << each.text;
+    EXPECT_THAT(said, HasSubstr(each.named)) << each.text;
+  }
+}
+
+TEST_F(OptionsTest, NoSecretFromACommandLineIsSaidAgain) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"-b", "h:1", "--password", "hunter2"}, {"-b", "h:1", "--password=hunter2"}}) {
+    EXPECT_EQ(refused(words), 2);
+    EXPECT_THAT(said, HasSubstr("--password-file"));
+    EXPECT_THAT(said, ::testing::Not(HasSubstr("hunter2")));
+  }
+}
+
+TEST_F(OptionsTest, ResyncMayBeNeverAsTheHelpSays) {
+  EXPECT_EQ(informer({"-b", "h:1", "--resync", "never"}).resync, Duration());
+  EXPECT_EQ(informer({"-b", "h:1", "--resync", "0"}).resync, Duration());
+}
+
+TEST_F(OptionsTest, TheSizeOfAMessageHasBounds) {
+  EXPECT_EQ(informer({"-b", "h:1"}).common.broker.maximum_message_bytes, 262144u);
+  EXPECT_EQ(
+      provider({"-b", "h:1", "--cluster", "c", "--maximum-message-size", "30000"}).common.broker.maximum_message_bytes,
+      30000u);
+}
+
+TEST_F(OptionsTest, WhatIsWrongWithAnOfferIsNamedAndEndsWithTwo) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"--offer", ""}, {"--allow", "a/b"}, {"--deny", "a b"}}) {
+    std::vector<std::string> all{"-b", "h:1", "--cluster", "c"};
+    all.insert(all.end(), words.begin(), words.end());
+    const auto parsed = parse(parse_provider, all);
+    ASSERT_TRUE(std::holds_alternative<int>(parsed)) << words.front();
+    EXPECT_EQ(std::get<int>(parsed), 2);
+    EXPECT_THAT(said, HasSubstr(words.front() + ": \"" + words.back() + "\" cannot name a resource"));
+  }
+}
+
 TEST_F(OptionsTest, WhatIsWrongIsNamedAndEndsWithTwo) {
   const struct {
     std::vector<std::string> words;
@@ -136,6 +191,8 @@ TEST_F(OptionsTest, WhatIsWrongIsNamedAndEndsWithTwo) {
       {{"-b", "h:1", "--resync", "soon"}, "soon"},
       {{"-b", "h:1", "--ca-crt", "/no/such/file"}, "/no/such/file"},
       {{"-b", "h:1", "-o", "yaml"}, "yaml"},
+      {{"-b", "h:1", "--username", "", "--password-file", "/etc/hostname"}, "--username"},
+      {{"-b", "h:1", "--maximum-message-size", "1000"}, "--maximum-message-size"},
       {{"-b", "h:1", "--password-file", "/etc/hostname"}, "--username"},
   };
   for (const auto& each : cases) {
@@ -152,6 +209,7 @@ TEST_F(OptionsTest, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(std::get<int>(help), 0);
   EXPECT_EQ(std::get<int>(version), 0);
   EXPECT_THAT(out, HasSubstr("--field-selector"));
+  EXPECT_THAT(out, HasSubstr("informer-HOST-PID"));
   EXPECT_THAT(out, HasSubstr("provider 0."));
 }
 

@@ -2,17 +2,28 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <map>
+
 namespace tinf::daemon {
 
 std::vector<CLI::ConfigItem> YamlConfig::from_config(std::istream& input) const {
   std::vector<CLI::ConfigItem> items;
   try {
-    const YAML::Node root = YAML::Load(input);
-    if (root.IsNull()) return items;
+    const std::vector<YAML::Node> documents = YAML::LoadAll(input);
+    if (documents.empty() || (documents.size() == 1 && documents.front().IsNull())) return items;
+    if (documents.size() > 1) throw CLI::ConfigError("the configuration file must be one YAML document, and is more");
+    const YAML::Node& root = documents.front();
     if (!root.IsMap()) throw CLI::ConfigError("the configuration file must be a YAML mapping of flag names to values");
+    std::map<const CLI::Option*, std::string> seen;
     for (const auto& entry : root) {
       CLI::ConfigItem item;
       item.name = entry.first.as<std::string>();
+      const CLI::Option* const flag = app_.get_option_no_throw((item.name.size() == 1 ? "-" : "--") + item.name);
+      const auto [before, fresh] = seen.try_emplace(flag, item.name);
+      if (flag != nullptr && !fresh) {
+        throw CLI::ConfigError("\"" + item.name + "\" in line " + std::to_string(entry.first.Mark().line + 1) +
+                               " says again what \"" + before->second + "\" has said");
+      }
       if (entry.second.IsScalar()) {
         item.inputs.push_back(entry.second.as<std::string>());
       } else if (entry.second.IsSequence()) {

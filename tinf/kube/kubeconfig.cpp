@@ -101,6 +101,8 @@ Result<void> merge_text(const std::string& text, const fs::path& file, Merged& m
 }
 
 Result<void> merge_file(const fs::path& file, Merged& merged) {
+  std::error_code ignored;
+  if (fs::is_directory(file, ignored)) return invalid(file, "is a folder: give the kubeconfig file itself");
   std::ifstream stream(file);
   std::stringstream text;
   text << stream.rdbuf();
