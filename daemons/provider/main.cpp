@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
 
   tinf::ProviderOptions providing;
   providing.cluster = options.cluster;
+  providing.client = options.common.broker.client_id;
   providing.instance = process.instance();
   providing.host = process.host();
   providing.started = process.started();

@@ -27,9 +27,10 @@ Task<void> keep_end(Component& component, std::optional<Error>& end) {
 // A provider of cluster c1 with its API server.
 struct Site {
   Site(testing::VirtualTime& time, MemoryBroker& broker, testing::LiveSource& source, std::string instance = "p1",
-       std::int64_t started = 1, std::string client = "", std::string cluster = "c1")
+       std::int64_t started = 1, std::string client = "", std::string cluster = "c1", std::string claims = "")
       : time(time), source(source) {
     options.cluster = std::move(cluster);
+    options.client = std::move(claims);
     options.instance = std::move(instance);
     options.host = "edge";
     options.started = started;
@@ -538,6 +539,37 @@ TEST_F(ProvideAndFollow, OfTwoProvidersUnderOneClientIdTheYoungerStays) {
   time.run_for(1min);
   EXPECT_FALSE(younger.end);
   EXPECT_TRUE(broker.retained("/payload/c1/presence"));
+}
+
+// A client id is one, whatever the process under it does; and there are brokers that do not say that it was taken.
+TEST_F(ProvideAndFollow, OfAProviderAndAnInformerUnderOneClientIdTheElderEndsAndNamesTheOther) {
+  MemoryBrokerOptions mute;
+  mute.says_why = false;
+  MemoryBroker silent(time.runtime(), mute);
+  Site site(time, silent, source, "p1", 1, "hub-h1", "c1", "hub");
+  ASSERT_TRUE(time.run_until([&] { return silent.retained("/signal/_client/hub").has_value(); }));
+  Hub hub(time, silent, "hub", "h1", 2);
+  ASSERT_TRUE(time.run_until([&] { return site.end.has_value(); }));
+  EXPECT_EQ(site.end->code, Code::Conflict);
+  EXPECT_THAT(site.end->message, HasSubstr("control"));
+  site.crash();
+  time.run_for(5min);
+  EXPECT_FALSE(hub.end);
+}
+
+TEST_F(ProvideAndFollow, OfProvidersOfTwoClustersUnderOneClientIdTheElderEnds) {
+  MemoryBrokerOptions mute;
+  mute.says_why = false;
+  MemoryBroker silent(time.runtime(), mute);
+  Site elder(time, silent, source, "p1", 1, "same", "c1", "same");
+  time.run_for(1s);
+  Site younger(time, silent, source, "p2", 2, "same", "c2", "same");
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
+  EXPECT_THAT(elder.end->message, HasSubstr("edge"));
+  elder.crash();
+  time.run_for(5min);
+  EXPECT_FALSE(younger.end);
 }
 
 TEST_F(ProvideAndFollow, APresenceThatSomebodyTookBackIsSaidAgain) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 
 #include "tinf/base/first_of.h"
 
@@ -16,7 +15,6 @@ constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
 constexpr std::size_t kRenewScopes = 512;        // 10 KiB of ids in one message.
-constexpr Duration kRecordBack = 5s;             // How long the record of our client id may take to come back.
 constexpr Duration kGoodbye = 1s;                // For what is still to be said.
 constexpr Duration kSilence = 15s;               // Three questions without an answer.
 constexpr std::size_t kMaximumOutbox = 65536;    // Messages, for a broker that takes none.
@@ -192,7 +190,7 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
       log_(runtime.log.with("follower")),
       admission_(options_.admission, runtime.random),
       sender_(options_.client, options_.instance),
-      started_(options_.started),
+      claim_(wire::ClientRecord{options_.client, options_.instance, options_.host, options_.started}),
       refusals_(runtime, log_),
       tasks_(runtime.executor) {}
 
@@ -359,9 +357,8 @@ void BrokerSession::on_connected(std::size_t maximum_message) {
   connected_ = true;
   maximum_message_ = maximum_message;
   decoder_ = wire::Decoder();
-  record_seen_ = record_missed_ = false;
-  record_sent_.reset();
-  tasks_.spawn(claim_client_id());
+  claim_.connected(runtime_.clock.now());
+  say_record();
   for (auto& [name, channel] : channels_) {
     if (reachable(name.first)) admission_.want(name);
   }
@@ -369,7 +366,7 @@ void BrokerSession::on_connected(std::size_t maximum_message) {
 }
 
 void BrokerSession::on_disconnected() {
-  reconnected_ = reconnected_ || connected_;
+  claim_.disconnected();
   connected_ = false;
   outbox_.clear();
   for (auto& [name, channel] : channels_) {
@@ -378,31 +375,17 @@ void BrokerSession::on_disconnected() {
   }
 }
 
-// Our first connect takes the client id, as the broker has just given it to us. At a later one, the record of a younger
-// process would be there already: it is the one that the broker took us for.
-Task<void> BrokerSession::claim_client_id() {
-  if (was_connected_) co_await runtime_.clock.sleep_for(1s);
-  was_connected_ = true;
-  if (!connected_ || record_seen_) co_return;
-  send_record();
-}
-
-void BrokerSession::send_record() {
-  record_sent_ = runtime_.clock.now();
-  const wire::ClientRecord record{options_.client, options_.instance, options_.host, started_};
-  send(options_.topics.client(options_.client), record, true);
-}
-
-void BrokerSession::look_for_record() {
-  if (!connected_ || record_seen_ || !record_sent_ || runtime_.clock.now() - *record_sent_ < kRecordBack) return;
-  if (!record_missed_) {
-    const std::string topic = options_.topics.client(options_.client);
+void BrokerSession::say_record() {
+  const bool missed = claim_.missed();
+  const auto record = claim_.next(runtime_.clock.now());
+  if (!record) return;
+  const std::string topic = options_.topics.client(options_.client);
+  if (claim_.missed() && !missed) {
     log_.warning("what we say on " + topic +
                  " does not come back from the broker: its access rules must let us write and read " + topic +
                  ", write the requests' and read all answers' topics");
   }
-  record_missed_ = true;
-  send_record();
+  send(topic, *record, true);
 }
 
 std::optional<Error> BrokerSession::on_message(const Message& message) {
@@ -428,25 +411,11 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 
   if (about_us) {
     const auto* record = std::get_if<wire::ClientRecord>(&body);
-    if (record == nullptr || record->client != options_.client) {
-      refusals_.add(message, Error(Code::Invalid, "not a record of this client id"));
-      return std::nullopt;
-    }
-    record_seen_ = record->instance == options_.instance;
-    const bool younger = std::tie(record->started, record->instance) > std::tie(started_, options_.instance);
-    // Kept from before our first connect, it is of a process that is gone or has just lost the client id to us,
-    // whatever its clock said.
-    if (!record_seen_ && message.retain && !reconnected_) {
-      if (!younger) return std::nullopt;
-      started_ = std::min(record->started, std::numeric_limits<std::int64_t>::max() - 1) + 1;
-      if (connected_) send_record();
-      return std::nullopt;
-    }
-    if (!record_seen_ && younger) {
-      return Error(Code::Conflict, "client id " + options_.client + " is in use by another process, on " +
-                                       record->host + " (instance " + record->instance +
-                                       "): give each informer a --client-id of its own");
-    }
+    const auto ours = record != nullptr ? claim_.receive(*record, message.retain)
+                                        : Result<void>(Error(Code::Invalid, "not a record of this client id"));
+    if (!ours && ours.error().code == Code::Conflict) return ours.error();
+    if (!ours) refusals_.add(message, ours.error());
+    say_record();
     return std::nullopt;
   }
 
@@ -599,7 +568,7 @@ Task<bool> BrokerSession::said_all() {
 }
 
 std::optional<Message> BrokerSession::last_word() const {
-  if (!record_seen_) return std::nullopt;
+  if (!claim_.seen()) return std::nullopt;
   Message empty;
   empty.topic = options_.topics.client(options_.client);
   empty.retain = true;
@@ -630,7 +599,7 @@ Task<void> BrokerSession::send_loop() {
 Task<void> BrokerSession::tick_loop() {
   while (true) {
     co_await runtime_.clock.sleep_for(kTick);
-    look_for_record();
+    say_record();
     const TimePoint now = runtime_.clock.now();
     for (auto& [name, channel] : channels_) {
       look_for_silence(*channel);

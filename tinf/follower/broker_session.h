@@ -17,6 +17,7 @@
 #include "tinf/contract/transport.h"
 #include "tinf/follower/admission.h"
 #include "tinf/follower/follower.h"
+#include "tinf/wire/client_claim.h"
 #include "tinf/wire/codec.h"
 #include "tinf/wire/topics.h"
 
@@ -100,9 +101,7 @@ class BrokerSession {
   Task<void> tick_loop();
   Task<void> renew_loop();
   Task<void> hello_loop();
-  Task<void> claim_client_id();
-  void send_record();
-  void look_for_record();
+  void say_record();
   Task<Result<void>> subscribe_all();
 
   void on_connected(std::size_t maximum_message);
@@ -140,13 +139,7 @@ class BrokerSession {
   wire::Decoder decoder_;
   bool connected_ = false;
   std::size_t maximum_message_ = 0;
-  bool was_connected_ = false;
-  bool reconnected_ = false;  // This connection, or the next one to come, is not our first.
-  std::int64_t started_;      // As we say it: later than what any process before us has said.
-  // Of our client id, since the last connect. It must come back: what a broker denies it may well deny in silence.
-  bool record_seen_ = false;
-  bool record_missed_ = false;
-  std::optional<TimePoint> record_sent_;
+  wire::ClientClaim claim_;
   Refusals refusals_;
 
   struct Outbound {
@@ -159,7 +152,6 @@ class BrokerSession {
   Signal outbox_sent_;  // All of it.
   bool sending_ = false;
   bool running_ = false;
-  Signal deadlines_changed_;
   TaskGroup tasks_;
 };
 

@@ -4,6 +4,8 @@
 #include <limits>
 #include <tuple>
 
+#include "tinf/base/first_of.h"
+
 namespace tinf {
 
 using namespace std::chrono_literals;
@@ -12,6 +14,7 @@ namespace {
 
 constexpr Duration kLongestSleep = 1s;
 constexpr Duration kPresenceBack = 5s;  // How long our own presence may take to come back.
+constexpr Duration kGoodbye = 1s;
 
 }  // namespace
 
@@ -50,6 +53,7 @@ Provider::Provider(Runtime& runtime, Transport& transport, ProviderOptions optio
       core_(options_, runtime.random),
       sender_(options_.cluster, options_.instance),
       started_(options_.started),
+      claim_(wire::ClientRecord{options_.client, options_.instance, options_.host, options_.started}),
       refusals_(runtime, log_),
       scopes_(runtime.metrics.gauge("tinf_provider_scopes", "Scopes that informers follow.")),
       subscriptions_(runtime.metrics.gauge("tinf_provider_subscriptions",
@@ -106,6 +110,13 @@ Task<Result<void>> Provider::run() {
 
 Task<void> Provider::stop() {
   co_await tasks_.stop();
+  if (claim_.seen() && transport_.connected()) {
+    Message empty;
+    empty.topic = options_.topics.client(options_.client);
+    empty.retain = true;
+    (void)co_await within(runtime_.clock, runtime_.clock.now() + kGoodbye, transport_.publish(std::move(empty)));
+    claim_.disconnected();
+  }
   // One by one: while one ends, a message that is still being received may end another.
   while (!sources_.empty()) {
     auto ending = sources_.extract(sources_.begin());
@@ -125,10 +136,16 @@ Task<void> Provider::receive_loop(std::optional<Error>& failure) {
       maximum_message_ = here->maximum_message_bytes;
       decoder_ = wire::Decoder();
       core_.connected(runtime_.clock.now());
+      if (!options_.client.empty()) {
+        claim_.connected(runtime_.clock.now());
+        if (!reconnected_) tasks_.spawn(follow_client_topic());
+        tasks_.spawn(say_record());
+      }
       work_.notify();
     } else if (auto* gone = std::get_if<TransportDisconnected>(&event)) {
       reconnected_ = was_connected;
       connected_ = false;
+      claim_.disconnected();
       if (ends_session(gone->reason, was_connected)) failure = std::move(gone->reason);
     } else {
       failure = on_message(std::get<Message>(event));
@@ -153,6 +170,12 @@ std::optional<Error> Provider::on_message(const Message& message) {
     return std::nullopt;
   }
   if (!*decoded) return std::nullopt;
+  if (const auto* record = std::get_if<wire::ClientRecord>(&(*decoded)->body)) {
+    if (message.topic != options_.topics.client(options_.client)) return std::nullopt;
+    auto ours = claim_.receive(*record, message.retain);
+    if (!ours && ours.error().code == Code::Conflict) return ours.error();
+    return std::nullopt;
+  }
   if (!about_us) {
     core_.receive(runtime_.clock.now(), (*decoded)->body);
     match_sources();
@@ -189,6 +212,21 @@ std::optional<Error> Provider::on_message(const Message& message) {
   // The last will of a process before us, or of ourselves before a reconnect, came late.
   if (lost) announce();
   return std::nullopt;
+}
+
+Task<void> Provider::follow_client_topic() {
+  auto subscribed = co_await transport_.subscribe(options_.topics.client(options_.client));
+  if (!subscribed) log_.debug(subscribed.error().message);
+}
+
+Task<void> Provider::say_record() {
+  const auto record = claim_.next(runtime_.clock.now());
+  if (!record) co_return;
+  for (Message& message : wire::to_messages(wire::encode(*record), options_.topics.client(options_.client), sender_,
+                                            maximum_message_, true)) {
+    auto published = co_await transport_.publish(std::move(message));
+    if (!published) log_.debug(published.error().message);
+  }
 }
 
 void Provider::announce() {
@@ -285,6 +323,7 @@ Task<void> Provider::tick_loop() {
     co_await runtime_.clock.sleep_until(deadline);
     core_.tick(runtime_.clock.now());
     look_for_presence();
+    co_await say_record();
     match_sources();
     work_.notify();
   }

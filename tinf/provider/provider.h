@@ -14,6 +14,7 @@
 #include "tinf/contract/store.h"
 #include "tinf/contract/transport.h"
 #include "tinf/provider/provider_core.h"
+#include "tinf/wire/client_claim.h"
 
 namespace tinf {
 
@@ -72,6 +73,8 @@ class Provider {
   std::optional<Error> on_message(const Message& message);
   void announce();
   void look_for_presence();
+  Task<void> follow_client_topic();
+  Task<void> say_record();
   void match_sources();
 
   // Constant after construction.
@@ -97,6 +100,8 @@ class Provider {
   std::size_t maximum_message_ = 0;
   Signal work_;  // The core may have something to say.
   std::map<std::string, Running> sources_;
+  // Of our client id: two that share it throw each other out at the broker. That a broker denies us this is no fault.
+  wire::ClientClaim claim_;
   Refusals refusals_;
   std::shared_ptr<Gauge> scopes_, subscriptions_, objects_;
   std::shared_ptr<Counter> frames_, pages_, snapshots_, resumes_, repairs_;

@@ -20,6 +20,7 @@ namespace tinf {
 
 struct ProviderOptions {
   std::string cluster;   // Checked by wire::check_cluster_name.
+  std::string client;    // The client id at the broker; empty: unknown, and not claimed.
   std::string instance;  // A random id of this process.
   std::string host;
   std::int64_t started = 0;  // Unix milliseconds.

@@ -77,8 +77,8 @@ void MemoryBroker::attach(const std::shared_ptr<Client>& client) {
   if (const auto other = sessions_.find(id); other != sessions_.end()) {
     const auto loser = other->second;
     loser->taken_over = true;
-    detach(loser, Error(Code::Conflict, "another client connected with the client id " + id + "; give each its own"),
-           true);
+    const Error taken(Code::Conflict, "another client connected with the client id " + id + "; give each its own");
+    detach(loser, options_.says_why ? taken : Error(Code::Unavailable, "the broker closed the connection"), true);
   }
   for (const std::string& filter : client->filters) {
     if (allowed(*client, Access::Subscribe, filter)) continue;

@@ -19,6 +19,8 @@ struct MemoryBrokerOptions {
   std::size_t maximum_message_bytes = 256 * 1024;
   // Deliveries that wait for one client, delayed ones included; further ones are lost, as with a broker's queue limit.
   std::size_t maximum_queue_messages = 1000;
+  // Whether a client is told that another took its id; some brokers just close the connection.
+  bool says_why = true;
 
   MemoryBrokerOptions() = default;
 };
