@@ -129,9 +129,10 @@ TEST_F(MqttTransportTest, ABrokerWhoseLimitIsFoundByItsRefusalIsSentSmallerMessa
   subscribe(*transport, "large");
   std::vector<std::size_t> limits;
   for (std::size_t size = 200000; size > 30000; size = limits.back() - 1000) {
-    // Several on their way: that each is refused is one reason to make them smaller, not three.
-    for (int i = 0; i < 3; ++i)
-      EXPECT_TRUE(publish(*transport, Contract::message("large", std::string(size, 'x'))).has_value());
+    EXPECT_TRUE(publish(*transport, Contract::message("large", std::string(size, 'x'))).has_value());
+    // Perhaps on their way before the first is refused: then each is, and that is one reason for smaller ones, not
+    // three.
+    for (int i = 0; i < 2; ++i) (void)publish(*transport, Contract::message("large", std::string(size, 'x')));
     auto event = time.await(transport->receive());
     ASSERT_TRUE(std::holds_alternative<TransportConnected>(event));
     limits.push_back(std::get<TransportConnected>(event).maximum_message_bytes);
