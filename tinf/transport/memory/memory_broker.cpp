@@ -220,6 +220,7 @@ Task<void> MemoryTransport::stay_connected(MemoryBroker& broker, std::shared_ptr
     if (client->closed) co_return;
     broker.attach(client);
     while (client->session != 0) co_await client->changed.wait();
+    if (client->closed) co_return;  // The broker may be gone, too.
     const Duration pause = client->taken_over ? kAfterTakeover : client->options.reconnect_after;
     client->taken_over = false;
     co_await broker.runtime_.clock.sleep_for(pause);
