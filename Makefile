@@ -1,6 +1,7 @@
 # The commands of this project. Each installs what it needs (Debian 12 and 13, as root or with sudo) and then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit e2e chaos sanitize lint format fuzz simulate kube bench clean
+SECONDS ?= 3600
+.PHONY: help build demo test unit e2e chaos soak sanitize lint format fuzz simulate kube bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,9 +24,13 @@ e2e: build kube  ## end to end on real parts
 	tools/install-packages test
 	python3 tests/e2e
 
-chaos: build kube  ## ten minutes of faults on real parts, two at a time
+chaos: build kube  ## ten minutes of faults on real parts, two at a time, told in build/chaos-report.txt
 	tools/install-packages test
-	TINF_CHAOS_SECONDS=600 python3 tests/e2e Chaos
+	TINF_CHAOS_SECONDS=600 python3 tests/e2e test_chaos.Chaos && cat build/chaos-report.txt
+
+soak: build kube  ## an hour (SECONDS=3600) under load with a broker that dies every few minutes; PLOT=docs/soak.svg draws it
+	tools/install-packages test
+	python3 tests/soak --seconds $(SECONDS) $(if $(PLOT),--plot $(PLOT))
 
 sanitize:  ## unit and integration tests with the address, undefined behaviour and thread sanitizers
 	tools/install-packages build test

@@ -5,8 +5,8 @@ import os
 import subprocess
 import time
 
-from real import (ApiServer, Authority, Daemon, Etcd, Mosquitto, ScenarioCase, free_port, served, wait_until,
-                  write_kubeconfig)
+from real import (ApiServer, Authority, Daemon, Etcd, Mosquitto, NatsServer, Relay, ScenarioCase, free_port, served,
+                  wait_until, write_kubeconfig)
 
 # What docs/protocol.md tells administrators of mosquitto to write.
 ACCESS_RULES = """pattern readwrite /payload/%u/#
@@ -123,6 +123,28 @@ class CommandLines(ScenarioCase):
                 self.assertEqual(len([line for line in errors if named in line]), 1, errors)
                 self.assertRegex(errors[-1], "--timeout: the broker cannot be reached")
                 self.assertEqual(len(informer.errors), 1, informer.errors)
+
+    def test_a_broker_of_mqtt_311_only_is_refused_in_one_line_with_the_remedy(self):
+        broker = self.start(NatsServer())
+        named = f"the broker 127.0.0.1:{broker.port} .*only MQTT 3.1.1; use one that speaks MQTT 5, such as mosquitto 2$"
+        self.refused("informer", "-b", broker.url, named=named, status=1)
+        kubeconfig = write_kubeconfig(self.folder / "kubeconfig", f"http://{self.nowhere}")
+        status, _, errors = self.run_to_end("provider", "-b", broker.url, "--cluster", "c1", "--kubeconfig", kubeconfig)
+        self.assertEqual(status, 1)
+        self.assertRegex(errors[-1], f"^provider: {named}")
+        # The API server is away too, and said to be.
+        self.assertEqual(len([line for line in errors if str(broker.port) in line]), 1, errors)
+
+    def test_a_broker_that_hangs_up_without_an_answer_is_tried_again_and_may_be_one_of_mqtt_311(self):
+        """As RabbitMQ 3.10 does it, but also a proxy before a broker that is starting."""
+        broker = self.start(Mosquitto())
+        relay = self.start(Relay(broker.port))
+        relay.cut(refuse=True)
+        informer = self.informer(broker=relay)
+        informer.wait_for_error(f"127.0.0.1:{relay.port} closed the connection without an answer.*use one that speaks MQTT 5")
+        relay.resume()
+        informer.wait_for_error("connected")
+        self.assertEqual(len(informer.errors), 2, informer.errors)
 
 
 class Refusals(ScenarioCase):

@@ -207,7 +207,6 @@ class OneOfThemFails(OutageCase):
             with self.subTest(qos=qos):
                 cluster = f"qos{qos}"
                 up, down = self.start(Relay(self.broker.port)), self.start(Relay(self.broker.port))
-                up.url, down.url = (f"mqtt://127.0.0.1:{one.port}" for one in (up, down))
                 self.provider("--qos", qos, cluster=cluster, broker=up)
                 informer = self.follow("--cluster", cluster, "--qos", qos, broker=down)
                 informer.copy.wait_synced(cluster, "configmaps")
@@ -224,7 +223,6 @@ class OneOfThemFails(OutageCase):
         self.some_objects()
         self.provider()
         relay = self.start(Relay(self.broker.port))
-        relay.url = f"mqtt://127.0.0.1:{relay.port}"
         informer = self.follow(broker=relay)
         informer.copy.wait_synced("c1", "configmaps")
         relay.silence()
@@ -382,7 +380,6 @@ class OneOfThemFails(OutageCase):
         print(f"\nseed {seed}", flush=True)
         api_relay = self.start(Relay(self.api.port))
         broker_relay = self.start(Relay(self.broker.port))
-        broker_relay.url = f"mqtt://127.0.0.1:{broker_relay.port}"
         provider = self.provider(kubeconfig=self.relayed_kubeconfig(api_relay))
         informer = self.follow("--qos", "0", broker=broker_relay)
         other = self.follow()

@@ -1,10 +1,14 @@
 """Tests of the test bed itself: if these fail, no other end-to-end failure means anything."""
 
+import itertools
 import subprocess
 import sys
 import threading
+import time
+import types
+import unittest
 
-from real import ApiServer, Daemon, Deadline, Etcd, Kubectl, Mosquitto, PartFailed, RealTestCase, Relay, wait_until
+from real import ApiServer, Daemon, Deadline, Etcd, Kubectl, Mosquitto, PartFailed, RealTestCase, Relay, Witness, wait_until
 
 READ_CONFIG_MAPS = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]
 
@@ -193,6 +197,97 @@ class Brokers(RealTestCase):
         self.assertEqual(self.read(broker, "a"), "late")
         relay.cut(refuse=True)
         self.assertNotEqual(self.publish(relay, "-t", "a", "-m", "x").returncode, 0)
+
+
+    def received(self, broker, messages):
+        """Subscribes, lets `messages` be sent, and returns how many came before the last one, "end"."""
+        way = self.start(Relay(broker.port))
+        reader = subprocess.Popen(["mosquitto_sub", "-h", "127.0.0.1", "-p", str(way.port), "-t", "#"], text=True,
+                                  stdout=subprocess.PIPE)
+        self.addCleanup(lambda: (reader.kill(), reader.communicate()))
+        wait_until(lambda: way.bytes_down >= 9, 10, "CONNACK and SUBACK have come")
+        messages()
+        self.publish(broker, "-t", "z", "-m", "end")
+        return list(iter(reader.stdout.readline, "end\n")).count("x\n")
+
+    def test_a_relay_loses_single_messages_and_nothing_else(self):
+        broker = self.start(Mosquitto())
+        relay = self.start(Relay(broker.port, mqtt=True, seed=7))
+        relay.lose(0.1, "up")
+        count = self.received(broker, lambda: self.assertEqual(
+            self.publish(relay, "-t", "a", "-l", "-q", "0", input="x\n" * 1000).returncode, 0))
+        self.assertEqual(count + relay.lost["up"], 1000)
+        self.assertTrue(50 < relay.lost["up"] < 200, relay.lost)
+        self.assertEqual(relay.lost["down"], 0)
+
+    def test_a_relay_delays_and_throttles(self):
+        broker = self.start(Mosquitto())
+        relay = self.start(Relay(broker.port))
+        for fault in (lambda: relay.delay(0.2, "down"), lambda: relay.throttle(20_000, "up")):
+            fault()
+            began = time.monotonic()
+            self.assertEqual(self.publish(relay, "-t", "a", "-m", "x" * 10_000, "-q", "1").returncode, 0)
+            self.assertGreater(time.monotonic() - began, 0.4)  # CONNACK and PUBACK; ten thousand bytes and more
+            relay.resume()
+
+    def test_a_relay_ends_a_connection_inside_a_message(self):
+        broker = self.start(Mosquitto())
+        relay = self.start(Relay(broker.port, mqtt=True))
+        relay.cut_inside("up")
+        self.assertNotEqual(self.publish(relay, "-t", "a", "-m", "x" * 1000, "-q", "1", "-r").returncode, 0)
+        self.assertGreater(relay.bytes_up, 1000)
+        self.assertEqual(self.read(broker, "a"), "")
+
+    def test_a_relay_swallows_without_a_reset_and_ends_what_it_has_damaged(self):
+        broker = self.start(Mosquitto())
+        relay = self.start(Relay(broker.port))
+        relay.swallow("up")
+        lost = subprocess.Popen(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(relay.port), "-t", "a", "-m", "x"],
+                                stderr=subprocess.DEVNULL)
+        self.addCleanup(lost.kill)
+        wait_until(lambda: relay.bytes_up > 0, 5, "the client has said something")
+        self.assertIsNone(lost.poll())
+        relay.resume()
+        self.assertNotEqual(lost.wait(10), 0)
+        self.assertEqual(self.publish(relay, "-t", "a", "-m", "x", "-q", "1").returncode, 0)
+
+
+class Witnesses(unittest.TestCase):
+    """A witness that nobody could deceive, and that would never accuse anybody, were worth nothing."""
+
+    TRUTH = {("default", "a"): {"n": 1}, ("default", "b"): {"n": 2}}
+
+    def witness(self, held, age=0, changes=lambda: 0, truth=lambda: Witnesses.TRUTH):
+        def metrics():
+            return {"tinf_informer_objects": len(held), "tinf_informer_proven_equal_age_seconds": age,
+                    "tinf_reflector_events_total": changes()}
+        informer = types.SimpleNamespace(endpoint=types.SimpleNamespace(metrics=metrics),
+                                         copy=types.SimpleNamespace(objects=lambda *_: held))
+        return Witness({"one": informer}, {"one": truth}, lambda: None, "c1", "configmaps", digest=0, on_its_way=0.1,
+                       told_within=0.2, patience=0.5)
+
+    def test_a_true_proof_is_counted(self):
+        witness = self.witness(self.TRUTH)
+        witness.look()
+        self.assertEqual((witness.claims, witness.silent, witness.discarded), (1, 0, 0))
+
+    def test_a_proof_of_another_set_is_a_lie(self):
+        for held in ({}, {**self.TRUTH, ("default", "b"): {"n": 3}}):
+            with self.assertRaisesRegex(AssertionError, "one said it was proven equal"):
+                self.witness(held).look()
+
+    def test_a_store_that_changes_after_the_proof_of_an_unchanged_set_was_not_equal(self):
+        with self.assertRaisesRegex(AssertionError, "took 1 changes after that"):
+            self.witness(self.TRUTH, changes=itertools.count().__next__).look()
+
+    def test_an_old_proof_claims_nothing_and_a_moving_set_decides_nothing(self):
+        silent = self.witness({}, age=5)
+        silent.look()
+        self.assertEqual((silent.claims, silent.silent, silent.different), (0, 1, 1))
+        counts = itertools.count()
+        moved = self.witness({}, truth=lambda: {("default", "a"): {"n": next(counts)}})
+        moved.look()
+        self.assertEqual((moved.claims, moved.discarded), (0, 1))
 
 
 class Daemons(RealTestCase):

@@ -37,10 +37,13 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Etcd        url, revision(), compact(), save(name), restore(name)      saved states play "restored from a backup"
   ApiServer   url, kubeconfig(user, credentials=...), grant(), service_account(), request(), add_config_maps()
   Mosquitto   url, port, restart(wipe=True); persistence, TLS, ACL, passwords, packet limits as options
-  Relay       a TCP relay in between: counts bytes, cuts connections, goes silent without a reset
+  NatsServer  url; a broker of MQTT 3.1.1 only
+  Relay       a TCP relay in between: silent, swallowing, slow, narrow, cut (also inside a message), losing single MQTT messages
   Daemon      lines, errors, mark(), wait_for_line(), wait_for_error(), terminate()
   Churn       creates, updates and deletes from a seed, in a thread, while parts fail around it
   Copy        an informer's JSON lines as the objects they add up to, each line checked; served() is what must come out
+  Tally       counters of daemons over all their lives
+  Witness     holds informers to what they claim to be proven
   Endpoint    a daemon's /livez, /readyz and /metrics
   Kubectl     run(), json(), apply(); version "new" or "old" (Debian's), for a kubeconfig or a plain server URL
 
@@ -51,19 +54,22 @@ from .api_server import ApiServer
 from .case import RealTestCase
 from .certificates import Authority
 from .churn import Churn
-from .copy import Copy, difference, served
+from .copy import Copy, as_text, difference, served
 from .daemon import Daemon, program
 from .endpoint import Endpoint
 from .etcd import Etcd
 from .kubeconfig import write_kubeconfig
 from .kubectl import Kubectl, kube_program
 from .mosquitto import Mosquitto
+from .nats import NatsServer
 from .part import Part, PartFailed
 from .ports import free_port
 from .relay import Relay
 from .scenario import ScenarioCase
+from .tally import Tally
 from .waiting import Deadline, wait_until
+from .witness import Witness
 
 __all__ = ["ApiServer", "Authority", "Churn", "Copy", "Daemon", "Deadline", "Endpoint", "Etcd", "Kubectl",
-           "Mosquitto", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "difference", "free_port",
-           "kube_program", "program", "served", "wait_until", "write_kubeconfig"]
+           "Mosquitto", "NatsServer", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "Tally", "Witness", "as_text",
+           "difference", "free_port", "kube_program", "program", "served", "wait_until", "write_kubeconfig"]

@@ -1,5 +1,6 @@
 """Changes without end: creates, updates and deletes of configmaps, from a seed, while parts fail around them."""
 
+import contextlib
 import http.client
 import random
 import threading
@@ -20,6 +21,7 @@ class Churn:
         self._pause = pause
         self._labels = labels
         self._over = threading.Event()
+        self._working = threading.Lock()  # held during a change, and by who wants none
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.done = 0  # changes that the API server accepted
 
@@ -33,6 +35,12 @@ class Churn:
         self._thread.join()
         return self
 
+    @contextlib.contextmanager
+    def quiet(self):
+        """No change is under way inside this."""
+        with self._working:
+            yield
+
     def burst(self, count):
         """So many tries now, in the caller's thread; without start()."""
         for _ in range(count):
@@ -41,7 +49,8 @@ class Churn:
 
     def _run(self):
         while not self._over.wait(self._pause):
-            self._change()
+            with self._working:
+                self._change()
 
     def _change(self):
         name = f"churn-{self._random.randrange(self._names)}"

@@ -5,40 +5,46 @@ import json
 from .waiting import wait_until
 
 _MEMBERS = ["type", "cluster", "group", "version", "resource", "namespace", "name", "resourceVersion", "object"]
+_BEFORE_OBJECT = '"object":'
 
 
 class Copy:
-    """Replays the lines of one run of `informer --output json`.
+    """Replays the lines of one run of `informer --output json`, from this byte of its stdout on.
 
     Checks each line against those before it: the documented members in their order, nothing added twice, nothing
     changed or deleted that is not there, no object going back to an older version. Keys are (cluster, resource with
     group, namespace, name).
     """
 
-    def __init__(self, informer, since=0):
+    def __init__(self, informer, begin=0):
         self._informer = informer
-        self._next = since
+        self._next = begin
         self._objects = {}
+        self._texts = {}  # of the same keys, byte for byte
         self._rewinds = False
         self.synced = set()  # (cluster, resource with group)
         self.changes = []    # (type, key) in the order in which they came
 
-    def allow_rewinds(self):
-        """From now on versions may go back: the cluster is set back to a backup."""
-        self._rewinds = True
+    def allow_rewinds(self, allowed=True):
+        """From now on versions may go back: the cluster is set back to a backup. False: not any more."""
+        self._rewinds = allowed
 
     def refresh(self):
         """Takes the lines that have come since; returns self."""
-        lines = self._informer.lines
-        for line in lines[self._next:]:
+        lines, self._next = self._informer.lines_from(self._next)
+        for line in lines:
             self._take(line)
-        self._next = len(lines)
         return self
 
     def objects(self, cluster, resource):
         """{(namespace, name): object} of what is there now."""
         self.refresh()
         return {(one[2], one[3]): held for one, held in self._objects.items() if one[:2] == (cluster, resource)}
+
+    def texts(self, cluster, resource):
+        """{(namespace, name): JSON text of the object}, as the informer printed it."""
+        self.refresh()
+        return {(one[2], one[3]): text for one, text in self._texts.items() if one[:2] == (cluster, resource)}
 
     def names(self, cluster, resource, namespace=None):
         """The names of what is there now, sorted."""
@@ -85,13 +91,14 @@ class Copy:
         assert metadata["resourceVersion"] == event["resourceVersion"], f"two versions in one line: {line}"
         assert (held is None) == (event["type"] == "ADDED"), f"{event['type']} of {key}, held: {held is not None}"
         if event["type"] == "DELETED":
-            del self._objects[key]
+            del self._objects[key], self._texts[key]
         else:
             assert event["type"] in ("ADDED", "MODIFIED"), line
             if held is not None and not self._rewinds and held["metadata"]["uid"] == metadata["uid"]:
                 before = int(held["metadata"]["resourceVersion"])
                 assert before <= int(metadata["resourceVersion"]), f"{key} went back from {before}: {line}"
             self._objects[key] = event["object"]
+            self._texts[key] = line[line.index(_BEFORE_OBJECT) + len(_BEFORE_OBJECT):-1]
         self.changes.append((event["type"], key))
 
 
@@ -117,9 +124,13 @@ def served(api, resource, namespace="", query="", managed_fields=False):
     answer = api.must("GET", path + (f"?{query}" if query else ""))
     items = {}
     for item in json.loads(json.dumps(answer["items"]), parse_float=str):
-        item.setdefault("kind", answer["kind"].removesuffix("List"))
-        item.setdefault("apiVersion", answer["apiVersion"])
+        item = {"kind": answer["kind"].removesuffix("List"), "apiVersion": answer["apiVersion"], **item}
         if not managed_fields:
             item["metadata"].pop("managedFields", None)
         items[(item["metadata"].get("namespace", ""), item["metadata"]["name"])] = item
     return items
+
+
+def as_text(thing):
+    """An object of served() as the bytes that an API server writes for it."""
+    return json.dumps(thing, separators=(",", ":"), ensure_ascii=False)

@@ -58,6 +58,22 @@ class Daemon(Part):
         """All complete lines on stderr so far."""
         return self._read("stderr")
 
+    def lines_from(self, offset):
+        """(complete lines on stdout from this byte on, the byte after them): for readers of what becomes long."""
+        path = self.folder / "stdout"
+        if not path.exists():
+            return [], offset
+        with open(path, "rb") as file:
+            file.seek(offset)
+            text = file.read()
+        whole = text[:text.rfind(b"\n") + 1]
+        return whole.decode(errors="replace").splitlines(), offset + len(whole)
+
+    def written(self):
+        """The bytes on stdout so far: where the lines of a next life begin."""
+        path = self.folder / "stdout"
+        return path.stat().st_size if path.exists() else 0
+
     def mark(self):
         """The number of stdout lines now, for wait_for_line(since=...)."""
         return len(self.lines)

@@ -48,11 +48,18 @@ class Endpoint:
 
     def metric(self, name, **labels):
         """The sum of the samples of this name that have these labels; None if there is none."""
-        values = []
+        values = [value for one, found, value in self._samples() if one == name and labels.items() <= found.items()]
+        return sum(values) if values else None
+
+    def metrics(self):
+        """{name: the sum of its samples}, all of one moment."""
+        sums = {}
+        for name, _, value in self._samples():
+            sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def _samples(self):
         for line in self.get("/metrics")[1].splitlines():
             match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
-            if match and match[1] == name:
-                found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
-                if labels.items() <= found.items():
-                    values.append(float(match[3]))
-        return sum(values) if values else None
+            if match:
+                yield match[1], dict(re.findall(r'(\w+)="([^"]*)"', match[2] or "")), float(match[3])

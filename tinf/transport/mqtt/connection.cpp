@@ -121,6 +121,7 @@ struct Connection::Callbacks {
     if (found == self->unacknowledged_.end()) return;  // QoS 0: written.
     const Sent sent = std::move(found->second);
     self->unacknowledged_.erase(found);
+    self->acknowledged_at_ = self->runtime_.clock.now();
     self->changed_.notify();
     if (reason < 0x80 || self->events_ == nullptr) return;
     if (reason == MQTT_RC_PACKET_TOO_LARGE) {
@@ -337,13 +338,19 @@ Error Connection::failure(int code, int system_error) const {
                      "; check that the port speaks TLS and whether a client certificate is asked for");
   }
   if (!connack_ && (code == MOSQ_ERR_PROTOCOL || code == MOSQ_ERR_MALFORMED_PACKET)) {
-    return Error(Code::Invalid, broker + " did not answer in MQTT 5; it may speak only MQTT 3.1.1");
+    return Error(Code::Invalid, broker +
+                                    " did not answer in MQTT 5; if it speaks only MQTT 3.1.1, use one that speaks " +
+                                    "MQTT 5, such as mosquitto 2");
   }
-  // Of two clients with one id each throws the other out, and most brokers do not say why.
+  // Of two clients with one id each throws the other out, and most brokers do not say why. Nor does RabbitMQ
+  // before 3.13 say why it will not have us; but a broker that is starting, or a proxy without one, does the same.
   const Error closed(
       Code::Unavailable,
-      broker + " closed the connection" +
-          (connack_ ? "; if that repeats, look for another client with our id " + options_.client_id : ""));
+      broker +
+          (connack_
+               ? " closed the connection; if that repeats, look for another client with our id " + options_.client_id
+               : " closed the connection without an answer; if that repeats, it may speak only MQTT 3.1.1: use "
+                 "one that speaks MQTT 5, such as mosquitto 2"));
   switch (code) {
     case MOSQ_ERR_EAI:
       return Error(Code::Unavailable, "the host of " + broker + " cannot be resolved");
@@ -428,8 +435,19 @@ Task<void> Connection::tick(std::shared_ptr<Connection> self) {
   while (!over()) {
     co_await runtime_.clock.sleep_for(kTick);
     if (!over()) after(mosquitto_loop_misc(client_->mosq));
+    if (!over()) look_for_acknowledgements();
   }
   (void)self;
+}
+
+void Connection::look_for_acknowledgements() {
+  // Those that wait in the socket behind a slow receiver are not the broker's fault.
+  if (events_ != nullptr && !events_->may_read()) acknowledged_at_ = runtime_.clock.now();
+  if (unacknowledged_.empty() || runtime_.clock.now() - acknowledged_at_ < options_.acknowledge_timeout) return;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.acknowledge_timeout).count();
+  end(Error(Code::Unavailable, "the broker " + broker_ + " has acknowledged none of " +
+                                   std::to_string(unacknowledged_.size()) + " messages for " + std::to_string(seconds) +
+                                   " s; look at its load and at what lies between"));
 }
 
 bool Connection::has_room() const {
@@ -471,7 +489,10 @@ Result<void> Connection::publish(const Message& message) {
                            message.body.data(), options_.qos, message.retain, properties->get());
   switch (code) {
     case MOSQ_ERR_SUCCESS:
-      if (options_.qos > 0) unacknowledged_.emplace(packet, Sent{message.topic, message_bytes(message)});
+      if (options_.qos > 0) {
+        if (unacknowledged_.empty()) acknowledged_at_ = runtime_.clock.now();
+        unacknowledged_.emplace(packet, Sent{message.topic, message_bytes(message)});
+      }
       after(code);
       return Result<void>();
     case MOSQ_ERR_INVAL:

@@ -77,6 +77,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void read_available();
   void after(int code);  // Every call of libmosquitto that touches the socket.
   void end(Error reason);
+  void look_for_acknowledgements();
   Error failure(int code, int system_error) const;
   bool has_room() const;
 
@@ -102,6 +103,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::size_t bytes;
   };
   std::unordered_map<int, Sent> unacknowledged_;            // By packet identifier.
+  TimePoint acknowledged_at_;                               // The last one, or since when the first is awaited.
   std::map<int, std::optional<std::vector<int>>> answers_;  // To SUBSCRIBE and UNSUBSCRIBE.
   Signal changed_;                                          // Room, answers, the end: whoever waits looks again.
   Signal ended_;

@@ -42,6 +42,9 @@ struct MqttOptions {
   Duration connect_timeout = std::chrono::seconds(10);  // From the first packet to the broker's yes.
   Duration peer_timeout =
       std::chrono::seconds(15);  // A network that swallows everything is found after about this long.
+  // A broker that answers pings but acknowledges nothing is left after this long: the window would stay full for ever.
+  // As long as the keepalive, within which the slowest line must carry the largest message anyway.
+  Duration acknowledge_timeout = std::chrono::seconds(60);
   BackoffOptions reconnect = quick_reconnect();
 
   MqttOptions() = default;

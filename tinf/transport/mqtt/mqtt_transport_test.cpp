@@ -422,8 +422,9 @@ TEST_F(MqttTransportTest, EachRefusalNamesTheThingAndTheRemedy) {
       {connack('\x86'), Code::Unauthorized, "password"},
       {connack('\x87'), Code::Forbidden, "not authorised"},
       {connack('\x85'), Code::Invalid, "client id"},
-      {connack('\x84'), Code::Invalid, "MQTT 3.1.1"},
-      {std::string("\x20\x02\x00\x01", 4), Code::Invalid, "MQTT 3.1.1"},  // As a broker says it that knows no MQTT 5.
+      {connack('\x84'), Code::Invalid, "only MQTT 3.1.1; use one that speaks MQTT 5"},
+      {std::string("\x20\x02\x00\x01", 4), Code::Invalid,
+       "only MQTT 3.1.1"},  // As a broker says it that knows no MQTT 5.
       {connack('\x88'), Code::Unavailable, "navailable"},
       {"HTTP/1.1 400 Bad Request\r\n\r\n" + std::string(500, ' '), Code::Invalid, "MQTT"},
       {connack('\0') + std::string("\xe0\x01\x8e", 3), Code::Conflict, "client id \"a\""},
@@ -449,6 +450,39 @@ TEST_F(MqttTransportTest, APeerThatTakesTheConnectionAndSaysNothingIsGivenUpInTi
   EXPECT_EQ(reason.code, Code::Unavailable);
   EXPECT_THAT(reason.message, HasSubstr("no answer"));
   EXPECT_TRUE(time.run_until([&] { return broker.connects >= 2; }));
+  transport.reset();
+  broker.serving.cancel();
+  EXPECT_TRUE(time.run_until([&] { return broker.serving.running() == 0; }));
+}
+
+TEST_F(MqttTransportTest, ABrokerThatClosesWithoutAnAnswerMayBeOneOfMqtt311) {
+  asio::ip::tcp::acceptor acceptor(time.runtime().executor,
+                                   asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  TaskGroup closing(time.runtime().executor);
+  closing.spawn([](asio::ip::tcp::acceptor& from) -> Task<void> {
+    asio::ip::tcp::socket socket = co_await from.async_accept(asio::use_awaitable);
+    char connect[64];
+    co_await socket.async_read_some(asio::buffer(connect), asio::use_awaitable);
+    boost::system::error_code ignored;
+    socket.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  }(acceptor));
+  auto transport = open(options(acceptor.local_endpoint().port()));
+  const Error reason = disconnected(*transport);
+  EXPECT_EQ(reason.code, Code::Unavailable);  // Perhaps it is only starting.
+  EXPECT_THAT(reason.message, HasSubstr("without an answer; if that repeats, it may speak only MQTT 3.1.1"));
+}
+
+TEST_F(MqttTransportTest, ABrokerThatAcknowledgesNothingIsLeftForANewConnection) {
+  ScriptedBroker broker(time, std::string("\x20\x03\x00\x00\x00", 5));
+  MqttOptions impatient = options(broker.port());
+  impatient.acknowledge_timeout = 200ms;
+  auto transport = connect(impatient);
+  EXPECT_TRUE(publish(*transport, Contract::message("t", "x")).has_value());
+  const Error reason = disconnected(*transport);
+  EXPECT_EQ(reason.code, Code::Unavailable);
+  EXPECT_THAT(reason.message, HasSubstr("acknowledged none of 1 messages"));
+  time.await(Contract::connected(*transport));
+  EXPECT_EQ(broker.connects, 2);
   transport.reset();
   broker.serving.cancel();
   EXPECT_TRUE(time.run_until([&] { return broker.serving.running() == 0; }));

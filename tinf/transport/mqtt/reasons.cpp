@@ -55,7 +55,8 @@ Error connect_refused(int reason, const std::string& broker, const std::string& 
     case MQTT_RC_CLIENTID_NOT_VALID:
       return Error(Code::Invalid, refused + "it does not accept the client id \"" + client_id + "\"; choose another");
     case MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION:
-      return Error(Code::Invalid, refused + "it speaks only MQTT 3.1.1; MQTT 5 is needed");
+      return Error(Code::Invalid,
+                   refused + "it speaks only MQTT 3.1.1; use one that speaks MQTT 5, such as mosquitto 2");
     default:
       return Error(code_of(reason), refused + named(reason));
   }
