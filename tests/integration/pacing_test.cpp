@@ -51,8 +51,8 @@ struct Member {
   static Task<void> reflect(testing::VirtualTime& time, testing::LiveSource& source, Scope scope, StoreWriter& sink,
                             SourceReport report) {
     ReflectorOptions options;
-    options.on_error = [&report](const Error& why) { report(why); };
-    options.on_status = [&report] { report(Result<void>()); };
+    options.on_error = [&](const Error& why) { report(why, time.now()); };
+    options.on_status = [&] { report(Result<void>(), time.now()); };
     Reflector reflector(time.runtime(), std::move(scope), source, sink, std::move(options));
     co_await reflector.run();
   }

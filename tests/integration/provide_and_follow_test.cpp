@@ -52,9 +52,10 @@ struct Site {
   Task<void> reflect(Scope scope, StoreWriter& sink, SourceReport report) {
     Reflector* self = nullptr;
     ReflectorOptions options;
-    options.on_error = [&report](const Error& why) { report(why); };
+    options.on_error = [&](const Error& why) { report(why, self->current_at()); };
     options.on_status = [&] {
-      if (self != nullptr && self->live()) report(Result<void>());
+      if (self->live()) return report(Result<void>(), self->current_at());
+      report(Error(Code::Unavailable, "no watch is open"), self->current_at());
     };
     Reflector reflector(time.runtime(), std::move(scope), source, sink, std::move(options));
     self = &reflector;
@@ -361,6 +362,35 @@ TEST_F(ProvideAndFollow, WhoHasNoStoreToPatchIsSentWholeObjects) {
   source.put("a", large(2));
   ASSERT_TRUE(equal(hub));
   EXPECT_EQ(hub.session->standing("c1", configmaps().id())->counts.patches, 1u);
+}
+
+// Nothing ends a watch through a broker, and nothing needs to: digests show that the other side is there.
+TEST_F(ProvideAndFollow, AQuietScopeStaysLiveForHoursAndCostsNoSecondSet) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  time.run_for(3h);
+  EXPECT_EQ(site.provider->counts().snapshots, 1u);
+  EXPECT_TRUE(hub.informer->live());
+  EXPECT_FALSE(hub.informer->status().last_error);
+  EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, ASetThatTheProviderIsListingAgainIsNotProven) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(proven(hub));
+  source.compact();
+  source.hold_lists(true);
+  source.end_watches(Code::Expired);
+  const TimePoint gone = time.now();
+  time.run_for(9min);
+  EXPECT_LE(*hub.proven_at(), gone);
+  source.hold_lists(false);
+  EXPECT_TRUE(proven(hub));
 }
 
 TEST_F(ProvideAndFollow, LostRepeatedAndLateMessagesChangeNothingInTheEnd) {

@@ -23,9 +23,12 @@ class WatchStream {
   // unless they carry a version. After any error the stream is over:
   // Expired: the version we resumed from is gone; list again.
   // Unavailable: the stream broke. Timeout: the source ended it in good order (its time was up), or was silent for too
-  // long. Both: watch again from the last version seen. TooManyRequests, Forbidden, NotFound, Unauthorized, Invalid,
-  // Internal: what the source said instead of an event.
+  // long (fell_silent()). Both: watch again from the last version seen. TooManyRequests, Forbidden, NotFound,
+  // Unauthorized, Invalid, Internal: what the source said instead of an event.
   virtual Task<Result<EventBatch>> next() = 0;
+
+  // After Timeout: it was silence. The source was last heard of when the batch before came.
+  virtual bool fell_silent() const { return false; }
 };
 
 struct ListOptions {
@@ -56,6 +59,7 @@ struct SourceTraits {
   bool streaming_list = false;    // Worth asking for one; the answer may still be Invalid.
   bool version_zero = false;      // Understands version "0".
   bool decimal_versions = false;  // A lower version means that history was rewound.
+  bool ends_watches = false;      // At WatchOptions::timeout, so that a stream which outlives it is dead.
 
   SourceTraits() = default;
 };

@@ -36,6 +36,8 @@ std::string_view to_string(ScopeState state) {
       return "listing";
     case ScopeState::Live:
       return "live";
+    case ScopeState::Resuming:
+      return "resuming";
     case ScopeState::Retrying:
       return "retrying";
     case ScopeState::Forbidden:
@@ -71,7 +73,7 @@ Reflector::Reflector(Runtime& runtime, Scope scope, ListerWatcher& source, Store
       page_size_(options_.page_size),
       streaming_(traits_.streaming_list && options_.streaming_list == StreamingListUse::WhereOffered) {
   step_ = listing();
-  status_.since = runtime_.clock.now();
+  status_.since = current_at_ = runtime_.clock.now();
   const auto labels = options_.labels_for(scope_);
   auto& metrics = runtime_.metrics;
   lists_ = metrics.counter("tinf_reflector_lists_total", "Sets stored, by list or streaming list.", labels);
@@ -140,7 +142,7 @@ ReflectorStep Reflector::list_from_latest() {
 }
 
 Task<ReflectorStep> Reflector::list() {
-  if (!synced_) set_state(ScopeState::Listing);
+  if (!synced_ || live()) set_state(ScopeState::Listing);
   ListOptions asked;
   if (!list_latest_)
     asked.version = version_.empty() && traits_.version_zero ? ResourceVersion(options_.first_version) : version_;
@@ -176,7 +178,7 @@ Task<ReflectorStep> Reflector::list() {
     log_.warning("the source has gone back in time, say by a restore: its set replaces ours",
                  {{"scope", scope_.id()}, {"ours", version_.text()}, {"its", all.version.text()}});
   }
-  auto stored = co_await store(std::move(all));
+  auto stored = co_await store(std::move(all), began);
   if (!stored) {
     failed(stored.error(), ScopeState::StoreRefuses);
     co_return pause_then(ReflectorStep::Listing);
@@ -200,11 +202,12 @@ ReflectorStep Reflector::list_failed(const Error& error, const ListOptions& aske
   return wait_then(ReflectorStep::Listing, error);
 }
 
-Task<Result<void>> Reflector::store(Snapshot all) {
+Task<Result<void>> Reflector::store(Snapshot all, TimePoint asked_at) {
   ResourceVersion at = all.version;
   auto stored = co_await sink_.replace(std::move(all));
   if (!stored) co_return stored;
   version_ = std::move(at);
+  current_at_ = asked_at;
   doubtful_ = doubtful_ && !list_latest_;  // Only a list at "" is the source's own word.
   list_latest_ = false;
   list_unpaged_ = false;
@@ -217,15 +220,16 @@ Task<Result<void>> Reflector::store(Snapshot all) {
 }
 
 Task<ReflectorStep> Reflector::stream_list() {
-  if (!synced_) set_state(ScopeState::Listing);
+  if (!synced_ || live()) set_state(ScopeState::Listing);
   WatchOptions asked;
   if (!list_latest_) asked.from = version_;
   asked.initial_events = true;
   asked.timeout = watch_timeout();
-  const TimePoint deadline = runtime_.clock.now() + options_.streaming_list_deadline;
+  const TimePoint began = runtime_.clock.now();
+  const TimePoint deadline = began + options_.streaming_list_deadline;
   watches_->add();
-  auto opened = co_await within(runtime_.clock, std::min(deadline, runtime_.clock.now() + options_.open_deadline),
-                                source_.watch(scope_, asked));
+  auto opened =
+      co_await within(runtime_.clock, std::min(deadline, began + options_.open_deadline), source_.watch(scope_, asked));
   if (!opened) co_return stream_list_failed(Error(Code::Timeout, "a streaming list was not opened in time"));
   if (!*opened) co_return stream_list_failed(opened->error());
   stream_ = std::move(**opened);
@@ -256,7 +260,7 @@ Task<ReflectorStep> Reflector::stream_list() {
   streams_broken_ = 0;
   all.objects.reserve(set.size());
   for (auto& [key, object] : set) all.objects.push_back(std::move(object));
-  auto stored = co_await store(std::move(all));
+  auto stored = co_await store(std::move(all), began);
   if (!stored) {
     stream_.reset();
     failed(stored.error(), ScopeState::StoreRefuses);
@@ -327,6 +331,7 @@ Task<ReflectorStep> Reflector::watch() {
   const TimePoint began = runtime_.clock.now();
   const Duration timeout = watch_timeout();
   if (!stream_) {
+    if (live()) set_state(ScopeState::Resuming);
     WatchOptions asked;
     asked.from = version_;
     asked.timeout = timeout;
@@ -345,10 +350,12 @@ Task<ReflectorStep> Reflector::watch() {
     }
     stream_ = std::move(**opened);
   }
+  const TimePoint opened_at = runtime_.clock.now();
+  current_at_ = opened_at;
   set_state(ScopeState::Live);
 
-  const TimePoint opened_at = runtime_.clock.now();
-  const TimePoint cut = timeout > Duration() ? opened_at + timeout + options_.watch_grace : TimePoint::max();
+  const TimePoint cut =
+      traits_.ends_watches && timeout > Duration() ? opened_at + timeout + options_.watch_grace : TimePoint::max();
   bool progressed = false;
   while (true) {
     auto first = co_await first_of(stream_->next(), watchdog(cut));
@@ -367,6 +374,8 @@ Task<ReflectorStep> Reflector::watch() {
     }
     auto& next = std::get<0>(first);
     if (!next) {
+      const bool broke = next.error().code == Code::Unavailable || stream_->fell_silent();
+      if (!broke) current_at_ = runtime_.clock.now();
       stream_.reset();
       co_return watch_ended(next.error(), opened_at, progressed);
     }
@@ -378,6 +387,7 @@ Task<ReflectorStep> Reflector::watch() {
           ? next
           : wait_then(next, Error(Code::Internal, "a watch speaks of versions before its list"));
     }
+    current_at_ = runtime_.clock.now();
     const std::size_t events = batch.events.size();
     ResourceVersion at = batch.version;
     const bool moved = (!at.empty() && at != version_) || events > 0;
@@ -435,7 +445,13 @@ ReflectorStep Reflector::watch_expired() {
 Task<Reflector::Alarm> Reflector::watchdog(TimePoint cut) {
   Clock& clock = runtime_.clock;
   const bool probes = traits_.decimal_versions && options_.probe_after > Duration();
-  TimePoint probe_at = probes ? clock.now() + (doubtful_ ? Duration() : options_.probe_after) : TimePoint::max();
+  TimePoint probe_at = TimePoint::max();
+  if (probes && doubtful_) {
+    // Of a busy watch each batch begins here anew, and takes the probe before with it.
+    probe_at = probed_at_ ? std::max(clock.now(), *probed_at_ + options_.probe_again) : clock.now();
+  } else if (probes) {
+    probe_at = clock.now() + options_.probe_after;
+  }
   while (true) {
     if (relist_asked_) co_return Alarm::RelistAsked;
     if (clock.now() >= cut) co_return Alarm::Silent;
@@ -443,6 +459,7 @@ Task<Reflector::Alarm> Reflector::watchdog(TimePoint cut) {
       ListOptions asked;
       asked.page_size = 1;
       asked.version_only = true;
+      probed_at_ = clock.now();
       auto answer =
           co_await within(clock, std::min(cut, clock.now() + options_.open_deadline), source_.list(scope_, asked));
       if (answer && *answer) {

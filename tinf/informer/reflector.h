@@ -31,7 +31,8 @@ struct ReflectorOptions {
   Duration list_deadline = std::chrono::minutes(10);
   Duration open_deadline = std::chrono::seconds(30);  // For a watch to open.
 
-  // What the source is asked to end a watch after, uniform between the two: not all clients come back at once.
+  // What the source is asked to end a watch after, uniform between the two: not all clients come back at once. Only
+  // where its traits say that it does so.
   Duration shortest_watch = std::chrono::minutes(5);
   Duration longest_watch = std::chrono::minutes(10);
   Duration watch_grace = std::chrono::seconds(30);  // Beyond that the stream is taken for dead.
@@ -89,6 +90,9 @@ class Reflector {
   bool synced() const { return synced_; }
   // True while the set is stored and a watch is open.
   bool live() const { return status_.state == ScopeState::Live; }
+  // When the sink was last known to follow the source. While a watch is open, its last word; otherwise that of the last
+  // one, or its end where the source ended it itself. Of a set that was never watched: when it was asked for.
+  TimePoint current_at() const { return current_at_; }
   ScopeStatus status() const { return status_; }
   const Scope& scope() const { return scope_; }
   // Where the sink stands; empty before the first set.
@@ -103,7 +107,7 @@ class Reflector {
   Task<ReflectorStep> watch();
   Task<ReflectorStep> wait();
 
-  Task<Result<void>> store(Snapshot all);
+  Task<Result<void>> store(Snapshot all, TimePoint asked_at);
   Task<Alarm> watchdog(TimePoint cut);  // Returns when the open stream is no longer worth waiting for.
   Task<bool> collect(std::map<ObjectKey, ObjectPtr>& set, ResourceVersion& at, std::optional<Error>& failure);
 
@@ -144,10 +148,12 @@ class Reflector {
   bool list_latest_ = false;   // The next list asks for "", because our version is gone or not to be trusted.
   bool list_unpaged_ = false;  // The next list asks for all at once, because a page's token expired.
   int page_size_;
-  bool streaming_;                // Streaming lists are worth a try.
-  int streams_broken_ = 0;        // Streaming lists in a row that ended before their set was complete.
-  int failed_watches_ = 0;        // In a row, from the same version.
-  int lists_without_health_ = 0;  // Since a watch last made progress.
+  bool streaming_;                      // Streaming lists are worth a try.
+  int streams_broken_ = 0;              // Streaming lists in a row that ended before their set was complete.
+  int failed_watches_ = 0;              // In a row, from the same version.
+  int lists_without_health_ = 0;        // Since a watch last made progress.
+  std::optional<TimePoint> probed_at_;  // The last probe that was sent, answered or not.
+  TimePoint current_at_;
   ScopeStatus status_;
   std::optional<Code> logged_code_;
   TimePoint logged_at_{};

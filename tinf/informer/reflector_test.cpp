@@ -17,6 +17,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::Ge;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Le;
 
 // Refuses writes as long as it is told to; what it takes goes into a real store.
@@ -45,6 +46,7 @@ struct ReflectorTest : ::testing::Test {
   MemoryStore& store = stubborn.store;
   ReflectorOptions options;
   std::vector<Code> errors;
+  std::vector<ScopeState> states;  // As on_status found them.
   std::unique_ptr<Reflector> reflector;
   TaskGroup tasks{time.runtime().executor};
 
@@ -57,6 +59,7 @@ struct ReflectorTest : ::testing::Test {
 
   void start() {
     options.on_error = [this](const Error& error) { errors.push_back(error.code); };
+    options.on_status = [this] { states.push_back(reflector->status().state); };
     reflector = std::make_unique<Reflector>(time.runtime(), configmaps(), source, stubborn, options);
     tasks.spawn(reflector->run());
   }
@@ -392,6 +395,87 @@ TEST_F(ReflectorTest, TakesAWatchForDeadThatOutlivesItsTime) {
   run(6min);
   EXPECT_SCRIPT_DONE();
   EXPECT_EQ(source.open_streams(), 1);
+}
+
+// A source behind a broker ends no watch: quiet is no fault there.
+TEST_F(ReflectorTest, KeepsAQuietWatchOfASourceThatEndsNone) {
+  source.scripted_traits = SourceTraits();
+  source.expects_list().replies({}, version("epoch/1"));
+  source.expects_watch(version("epoch/1"));
+  run(3h);
+  EXPECT_SCRIPT_DONE();
+  EXPECT_THAT(errors, IsEmpty());
+  EXPECT_TRUE(reflector->live());
+}
+
+TEST_F(ReflectorTest, IsNotLiveWhileNoWatchIsOpen) {
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1")).waits(1min).ends_with(Code::Timeout);
+  source.expects_watch(version("1")).takes(10s).ends_with(Code::Expired);
+  source.expects_list().takes(1min).replies({}, version("2"));
+  source.expects_watch(version("2"));
+  start();
+  const TimePoint began = time.now();
+  time.run_for(65s);
+  EXPECT_EQ(reflector->status().state, ScopeState::Resuming);
+  EXPECT_EQ(reflector->current_at(), began + 1min);
+  EXPECT_EQ(states.back(), ScopeState::Resuming);
+  time.run_for(35s);
+  EXPECT_EQ(reflector->status().state, ScopeState::Listing);
+  EXPECT_EQ(reflector->current_at(), began + 70s);
+  EXPECT_EQ(states.back(), ScopeState::Listing);
+  time.run_for(1min);
+  EXPECT_TRUE(reflector->live());
+  EXPECT_SCRIPT_DONE();
+}
+
+TEST_F(ReflectorTest, IsNotLiveWhileItListsBecauseItWasAskedTo) {
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1"));
+  source.expects_list(version("")).takes(1min).replies({}, version("1"));
+  source.expects_watch(version("1"));
+  start();
+  time.run_for(10s);
+  reflector->relist();
+  time.run_for(10s);
+  EXPECT_EQ(reflector->status().state, ScopeState::Listing);
+  time.run_for(1min);
+  EXPECT_TRUE(reflector->live());
+  EXPECT_SCRIPT_DONE();
+}
+
+TEST_F(ReflectorTest, WasLastCurrentWhenABrokenWatchLastSpoke) {
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1")).waits(1min).bookmark(version("2")).waits(1min).ends_with(Code::Unavailable);
+  source.expects_watch(version("2")).refuses(Code::Unavailable).times(100);
+  start();
+  const TimePoint began = time.now();
+  time.run_for(5min);
+  EXPECT_FALSE(reflector->live());
+  EXPECT_EQ(reflector->current_at(), began + 1min);
+}
+
+TEST_F(ReflectorTest, WasLastCurrentWhenASilentWatchLastSpoke) {
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1")).waits(1min).bookmark(version("2")).waits(150s).falls_silent();
+  source.expects_watch(version("2")).takes(1h);
+  start();
+  const TimePoint began = time.now();
+  time.run_for(215s);
+  EXPECT_FALSE(reflector->live());
+  EXPECT_EQ(reflector->current_at(), began + 1min);
+}
+
+TEST_F(ReflectorTest, AsksABusySourceThatWasAwayWhereItStandsAtABoundedPace) {
+  let_watches_last();
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1")).refuses(Code::Unavailable);
+  auto& busy = source.expects_watch(version("1"));
+  for (int i = 2; i < 600; ++i) busy.waits(100ms).sends(added("a", i));
+  source.expects_list(version("")).version_only().times(100);  // Never answered before the next change comes.
+  options.probe_after = 5min;
+  run(1min);
+  EXPECT_LE(source.lists(), 1 + 6);
 }
 
 TEST_F(ReflectorTest, GivesUpAListAndAWatchThatNeverAnswer) {

@@ -13,6 +13,7 @@ enum class ScopeState {
   Starting,      // Nothing was asked yet.
   Listing,       // A set is on its way.
   Live,          // The set is stored and a watch is open.
+  Resuming,      // A watch has ended in good order; the next one, from where it stood, is not open yet.
   Retrying,      // The source failed in passing; the next try comes after a wait.
   Forbidden,     // The source refuses us (Forbidden or Unauthorized); tried again at a slow pace.
   NotFound,      // The source does not know the resource, say because its CRD was deleted; tried again at a slow pace.

@@ -75,6 +75,7 @@ class KubeListerWatcher::Stream final : public WatchStream {
       auto chunk = co_await body_->read();
       if (!chunk) {
         health_->note(chunk.error());
+        silent_ = chunk.error().code == Code::Timeout;
         fail(chunk.error());
       } else if (!chunk->empty()) {
         decoder_.feed(std::move(*chunk));
@@ -86,6 +87,8 @@ class KubeListerWatcher::Stream final : public WatchStream {
     }
     co_return *failure_;
   }
+
+  bool fell_silent() const override { return silent_; }
 
  private:
   void fail(Error error) {
@@ -99,6 +102,7 @@ class KubeListerWatcher::Stream final : public WatchStream {
   const std::shared_ptr<Health> health_;
   const std::shared_ptr<Counter> undecodable_;
   std::optional<Error> failure_;
+  bool silent_ = false;
 };
 
 KubeListerWatcher::KubeListerWatcher(RestClient& client, KubeListerWatcherOptions options)
@@ -114,6 +118,7 @@ SourceTraits KubeListerWatcher::traits() const {
   traits.streaming_list = true;
   traits.version_zero = true;
   traits.decimal_versions = true;
+  traits.ends_watches = true;
   return traits;
 }
 

@@ -235,6 +235,7 @@ TEST_F(KubeListerWatcherTest, WatchesFromAVersionAndEndsInGoodOrder) {
   EXPECT_EQ(next(*stream)->events[0].type, EventType::Deleted);
   EXPECT_EQ(next(*stream).error().code, Code::Timeout);
   EXPECT_EQ(next(*stream).error().code, Code::Timeout);
+  EXPECT_FALSE(stream->fell_silent());
 }
 
 TEST_F(KubeListerWatcherTest, AsksForTheInitialEvents) {
@@ -273,6 +274,7 @@ TEST_F(KubeListerWatcherTest, ASilentWatchIsATimeoutAndTheNextTakesAFreshConnect
   auto stream = watch("7");
   EXPECT_TRUE(next(*stream));
   EXPECT_EQ(loop.await_after(stream->next(), 150s, [] { return true; }).error().code, Code::Timeout);
+  EXPECT_TRUE(stream->fell_silent());
   loop.run_until([&] { return server.hang_ups() == 1; });
   auto again = watch("8");
   again.reset();  // Destroying a watch closes it.

@@ -289,9 +289,9 @@ void Provider::match_sources() {
 }
 
 Task<void> Provider::run_source(Scope scope, Sink& sink, std::string id, std::string epoch) {
-  SourceReport report = [this, id, epoch](Result<void> state) {
+  SourceReport report = [this, id, epoch](Result<void> state, TimePoint current_at) {
     if (!current(id, epoch)) return;
-    core_.report(runtime_.clock.now(), id, std::move(state));
+    core_.report(current_at, id, std::move(state));
     work_.notify();
   };
   co_await reflect_(std::move(scope), sink, std::move(report));

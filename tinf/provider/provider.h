@@ -19,9 +19,9 @@
 namespace tinf {
 
 // Keeps `sink` equal to `scope` at the source until it is cancelled. Calls `report` without an error when the sink has
-// become current and each change reaches it, and with the error that keeps it from that as soon as there is one.
-// Usually a Reflector over the cluster's API server.
-using SourceReport = std::function<void(Result<void>)>;
+// become current and each change reaches it, and as soon as that is no longer so with the reason and the moment at
+// which it was last known to be: while a set is listed again, too. Usually a Reflector over the cluster's API server.
+using SourceReport = std::function<void(Result<void> state, TimePoint current_at)>;
 using Reflect = std::function<Task<void>(Scope scope, StoreWriter& sink, SourceReport report)>;
 
 // Confined to one strand.

@@ -288,7 +288,7 @@ std::uint32_t ProviderCore::Outbox::behind_seconds(TimePoint now) const {
   return static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(now - *behind_since).count()) + 1;
 }
 
-void ProviderCore::report(TimePoint now, const std::string& id, Result<void> state) {
+void ProviderCore::report(TimePoint current_at, const std::string& id, Result<void> state) {
   const auto found = outboxes_.find(id);
   if (found == outboxes_.end()) return;
   std::optional<TimePoint>& behind_since = found->second.behind_since;
@@ -296,7 +296,7 @@ void ProviderCore::report(TimePoint now, const std::string& id, Result<void> sta
     behind_since.reset();
     return;
   }
-  if (!behind_since) behind_since = now;
+  behind_since = current_at;
   // What may pass by itself is not refused: informers are told "not ready" and wait.
   const Code code = state.error().code;
   const bool lasting =

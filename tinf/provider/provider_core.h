@@ -74,10 +74,10 @@ class ProviderCore {
   // What came from a stream's source. A stream that has closed meanwhile ignores it.
   void replace(TimePoint now, const std::string& stream, Snapshot all);
   void apply(TimePoint now, const std::string& stream, const EventBatch& changes);
-  // The source is current, or what keeps it from that. Digests say since when it is not, so that nobody takes an old
-  // set for a proven one. An error that does not pass by itself is told to all who wait for their first set, now and
-  // later.
-  void report(TimePoint now, const std::string& stream, Result<void> state);
+  // The source is current, or what keeps it from that; then it was last known to be at `current_at`. Digests say how
+  // long ago that is, so that nobody takes an old set for a proven one. An error that does not pass by itself is told
+  // to all who wait for their first set, now and later.
+  void report(TimePoint current_at, const std::string& stream, Result<void> state);
 
   // Lets time pass. Call at next_deadline() at the latest.
   void tick(TimePoint now);
@@ -121,7 +121,7 @@ class ProviderCore {
     std::map<std::string, Subscription> subscriptions;  // By client id.
     std::optional<bool> patches;                        // All of them can apply patches; empty: not counted yet.
     std::optional<Error> refusal;
-    std::optional<TimePoint> behind_since;  // The source has not been current from here on.
+    std::optional<TimePoint> behind_since;  // The source was last known to be current here.
     std::uint64_t digest_sequence = 0;      // Of the last digest that named this stream.
     bool digest_due = false;                // As soon as the frames before it have gone out.
     bool frame_had_its_turn = false;

@@ -213,11 +213,11 @@ TEST_F(ProviderCoreTest, DigestsAndPagesSayHowLongTheSetHasNotBeenCurrent) {
   give({object("a", 1)});
   pass(2s);
   said();
-  core.report(now, id, Error(Code::Unavailable, "away"));
+  core.report(now - 5s, id, Error(Code::Unavailable, "away"));  // And has been silent before.
   pass(30s);
-  EXPECT_EQ(said_of<wire::Digest>().at(0).streams.at(0).behind_seconds, 31u);  // Rounded up: never less than it is.
+  EXPECT_EQ(said_of<wire::Digest>().at(0).streams.at(0).behind_seconds, 36u);  // Rounded up: never less than it is.
   core.receive(now, watch("late"));
-  EXPECT_EQ(said_of<wire::Page>().at(0).behind_seconds, 31u);
+  EXPECT_EQ(said_of<wire::Page>().at(0).behind_seconds, 36u);
   core.report(now, id, Result<void>());
   pass(30s);
   EXPECT_EQ(said_of<wire::Digest>().at(0).streams.at(0).behind_seconds, 0u);

@@ -111,6 +111,7 @@ std::vector<ObjectPtr> LiveSource::objects() const {
 
 Task<Result<Snapshot>> LiveSource::list(const Scope&, ListOptions) {
   ++lists_;
+  while (lists_held_) co_await lists_released_.wait();
   if (failure_) co_return *failure_;
   Snapshot all;
   all.objects = objects();

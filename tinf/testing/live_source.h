@@ -30,6 +30,11 @@ class LiveSource final : public ListerWatcher {
   void compact();
   // While set, lists and new watches fail with it.
   void fail_with(std::optional<Error> error) { failure_ = std::move(error); }
+  // While true, lists are not answered.
+  void hold_lists(bool held) {
+    lists_held_ = held;
+    lists_released_.notify();
+  }
   // Changes the source behind its own back, so that no watch tells of it.
   void corrupt(const std::string& name);
 
@@ -54,6 +59,8 @@ class LiveSource final : public ListerWatcher {
   std::uint64_t compacted_ = 0;
   int lists_ = 0;
   std::optional<Error> failure_;
+  bool lists_held_ = false;
+  Signal lists_released_;
 };
 
 }  // namespace tinf::testing

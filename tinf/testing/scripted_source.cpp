@@ -39,6 +39,8 @@ class ScriptedStream final : public WatchStream {
     co_return Error(Code::Internal, "unreachable");
   }
 
+  bool fell_silent() const override { return step_.falls_silent_; }
+
  private:
   ScriptedSource& source_;
   Step step_;
@@ -102,6 +104,7 @@ ScriptedSource::ScriptedSource(Clock& clock) : clock_(clock), last_end_(clock.no
   scripted_traits.pages = true;
   scripted_traits.version_zero = true;
   scripted_traits.decimal_versions = true;
+  scripted_traits.ends_watches = true;
 }
 
 Step& ScriptedSource::add(bool is_list, bool streaming, std::optional<ResourceVersion> version) {

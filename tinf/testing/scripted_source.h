@@ -45,6 +45,10 @@ class ScriptedSource final : public ListerWatcher {
     Step& initial_events_end(ResourceVersion version);
     Step& waits(Duration duration);
     Step& ends_with(Code code, std::string message = "scripted");
+    Step& falls_silent() {  // As its end.
+      falls_silent_ = true;
+      return ends_with(Code::Timeout);
+    }
     Step& ends_at_once() { return ends_with(Code::Timeout); }
 
    private:
@@ -67,6 +71,7 @@ class ScriptedSource final : public ListerWatcher {
     std::optional<Snapshot> snapshot_;
     std::optional<Error> refusal_;
     std::deque<Action> actions_;
+    bool falls_silent_ = false;
   };
 
   Step& expects_list();

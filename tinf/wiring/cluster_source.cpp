@@ -145,12 +145,13 @@ Task<Result<bool>> ClusterSource::may_follow(const Resource& resource) {
   co_return both;
 }
 
-Task<void> ClusterSource::reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>)> report) {
+Task<void> ClusterSource::reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>, TimePoint)> report) {
   Reflector* running = nullptr;
   ReflectorOptions options;
-  options.on_error = [&report](const Error& why) { report(why); };
-  options.on_status = [&report, &running] {
-    if (running != nullptr && running->live()) report(Result<void>());
+  options.on_error = [&](const Error& why) { report(why, running->current_at()); };
+  options.on_status = [&] {
+    if (running->live()) return report(Result<void>(), running->current_at());
+    report(Error(Code::Unavailable, "no watch is open"), running->current_at());
   };
   Reflector reflector(runtime_, std::move(scope), lister_watcher_, sink, std::move(options));
   running = &reflector;

@@ -49,7 +49,7 @@ class ClusterSource {
   bool reachable() const { return reachable_; }
 
   // Reflects one scope into `sink` until cancelled (the form that Provider takes).
-  Task<void> reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>)> report);
+  Task<void> reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>, TimePoint)> report);
 
  private:
   Task<Result<Offer>> look();
