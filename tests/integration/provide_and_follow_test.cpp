@@ -5,6 +5,7 @@
 #include "tinf/follower/broker_session.h"
 #include "tinf/informer/reflector.h"
 #include "tinf/informer/shared_informer.h"
+#include "tinf/informer/shared_informer_factory.h"
 #include "tinf/provider/provider.h"
 #include "tinf/store/memory/memory_store.h"
 #include "tinf/testing/live_source.h"
@@ -22,6 +23,10 @@ template <class Component>
 Task<void> keep_end(Component& component, std::optional<Error>& end) {
   const auto result = co_await component.run();
   end = result.error();
+}
+
+Task<Result<Snapshot>> list_of(ListerWatcher& source, Scope scope) {
+  co_return co_await source.list(scope, ListOptions());
 }
 
 // A provider of cluster c1 with its API server.
@@ -121,9 +126,20 @@ struct Hub {
     source = session->open("c1", store_is_known ? &store : nullptr);
     informer = std::make_unique<SharedInformer>(time.runtime(), scope, *source, store, store);
     Handler handler;
+    initial = 0;
+    handler.on_add = [this](const ObjectPtr&, bool at_first) { initial += at_first ? 1 : 0; };
     handler.on_delete = [this](const ObjectPtr& last, bool) { deleted.insert(std::string(last->name())); };
     registration = *informer->add(std::move(handler));
     informer->start();
+  }
+
+  // The store stays.
+  Task<bool> let_go() {
+    co_await informer->stop();
+    registration.reset();
+    informer = nullptr;
+    source = nullptr;
+    co_return true;
   }
 
   void stop() {
@@ -177,6 +193,7 @@ struct Hub {
   std::unique_ptr<SharedInformer> informer;
   SharedInformer::Registration registration;
   std::set<std::string> deleted;
+  std::size_t initial = 0;  // Adds of what was there when it was told first.
 };
 
 struct ProvideAndFollow : ::testing::Test {
@@ -531,6 +548,148 @@ TEST_F(ProvideAndFollow, AStoreThatOutlivedItsInformerIsRepairedNotFilled) {
     co_await ending.stop();
     co_return true;
   }(running, session, again));
+}
+
+// The same through an informer, which takes the store up by itself.
+TEST_F(ProvideAndFollow, AnInformerRepairsAStoreOfAnEarlierLifeAndIsSyncedWhenThatIsProven) {
+  for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
+  auto site = std::make_unique<Site>(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(proven(hub));
+  for (const bool provider_lives_on : {true, false}) {
+    time.await(hub.let_go());
+    source.remove(provider_lives_on ? "o7" : "o8");
+    source.put(provider_lives_on ? "new" : "newer");
+    if (!provider_lives_on) {
+      site->crash();
+      time.run_for(1s);
+    }
+    hub.deleted.clear();
+    hub.follow(configmaps());
+    time.run_for(1s);
+    EXPECT_EQ(hub.initial, 300u);  // What the store holds is told at once.
+    if (!provider_lives_on) {
+      time.run_for(1min);
+      EXPECT_FALSE(hub.informer->synced());
+      EXPECT_FALSE(hub.informer->live());
+      EXPECT_FALSE(hub.registration.synced());
+      site = std::make_unique<Site>(time, broker, source, "p2", 2);
+    }
+    ASSERT_TRUE(time.run_until([&] { return hub.informer->synced(); }, 1min));
+    EXPECT_TRUE(hub.equals(source));
+    EXPECT_TRUE(hub.informer->live());
+    EXPECT_TRUE(hub.proven_at());
+    EXPECT_TRUE(time.run_until([&] { return hub.registration.synced(); }, 1s));
+    EXPECT_TRUE(told_of_deletes(hub, {provider_lives_on ? "o7" : "o8"}));
+    EXPECT_EQ(hub.initial, 300u);
+    EXPECT_EQ(site->provider->counts().snapshots, provider_lives_on ? 1u : 0u);  // The very first one.
+    EXPECT_FALSE(hub.informer->status().last_error);
+  }
+  source.put("last");
+  EXPECT_TRUE(equal(hub));
+}
+
+TEST_F(ProvideAndFollow, AStoreOfAnEarlierLifeThatWasAlteredMeanwhileIsRepairedBeforeItCounts) {
+  for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  time.await(hub.let_go());
+  const ObjectPtr victim = *hub.store.get(testing::key("o123"));
+  const_cast<char*>(victim->uid().data())[0] ^= 1;
+  hub.follow(configmaps());
+  ASSERT_TRUE(time.run_until([&] { return hub.informer->synced(); }, 1min));
+  EXPECT_TRUE(hub.equals(source));
+  EXPECT_EQ(site.provider->counts().snapshots, 1u);
+}
+
+TEST_F(ProvideAndFollow, ASecondFollowerOfAScopeInASessionIsRefusedByNameAndTheFirstGoesOn) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  auto second = hub.session->open("c1");
+  const auto list = time.await(list_of(*second, configmaps()));
+  ASSERT_FALSE(list);
+  EXPECT_EQ(list.error().code, Code::AlreadyExists);
+  EXPECT_THAT(list.error().message, HasSubstr("configmaps of cluster c1"));
+  second = nullptr;
+  source.put("b");
+  EXPECT_TRUE(equal(hub));
+  EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, AScopeThatIsLetGoAndFollowedAgainAtOnceIsFollowed) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  Scope here = configmaps();
+  here.namespace_name = "default";
+  std::vector<std::shared_ptr<MemoryStore>> stores;
+  SharedInformerFactory factory(time.runtime(), [&](const Scope&) {
+    InformerParts parts;
+    auto store = std::make_shared<MemoryStore>();
+    stores.push_back(store);
+    parts.source = hub.session->open("c1", store.get());
+    parts.reader = store.get();
+    parts.writer = store.get();
+    parts.store = std::move(store);
+    return parts;
+  });
+  auto holder = factory.get(here);
+  ASSERT_TRUE(time.run_until([&] { return holder->synced(); }, 1min));
+  holder.reset();
+  holder = factory.get(here);  // The life before is about to end.
+  ASSERT_TRUE(time.run_until([&] { return holder->synced(); }, 5s));
+  EXPECT_FALSE(holder->status().last_error);
+  source.put("b");
+  EXPECT_TRUE(time.run_until([&] { return stores[1]->size() == 2; }, 5s));
+  holder.reset();
+  time.await([](SharedInformerFactory& ending) -> Task<bool> {
+    co_await ending.stop();
+    co_return true;
+  }(factory));
+}
+
+TEST_F(ProvideAndFollow, ACopyIsComparedWithASetThatIsListedForItAndLetGoOf) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  for (const Projection projection : {Projection::Full, Projection::Metadata}) {
+    time.await(hub.let_go());
+    Scope scope = configmaps();
+    scope.projection = projection;
+    hub.follow(scope);
+    ASSERT_TRUE(time.run_until([&] { return hub.informer->synced(); }, 1min));
+    const auto verified = time.await(hub.informer->verify());
+    ASSERT_TRUE(verified) << verified.error().message;
+    EXPECT_TRUE(verified->equal());
+    EXPECT_TRUE(time.run_until([&] { return site.provider->counts().subscriptions == 1; }, 10s));
+    source.put("more", "\"x\":" + std::to_string(static_cast<int>(projection)));
+    EXPECT_TRUE(equal(hub));
+    EXPECT_FALSE(hub.informer->status().last_error);
+  }
+}
+
+TEST_F(ProvideAndFollow, WhoFollowsThroughASessionThatHasEndedIsToldHow) {
+  source.put("a");
+  Site site(time, broker, source);
+  Hub elder(time, broker, "hub", "h1", 1);
+  ASSERT_TRUE(equal(elder));
+  auto waiting = elder.session->open("c2");
+  std::optional<Error> told;
+  TaskGroup tasks(time.runtime().executor);
+  tasks.spawn([](ListerWatcher& from, std::optional<Error>& why) -> Task<void> {
+    why = (co_await list_of(from, configmaps())).error();
+  }(*waiting, told));
+  Hub younger(time, broker, "hub", "h2", 2);
+  ASSERT_TRUE(time.run_until([&] { return told.has_value(); }, 1min));
+  EXPECT_EQ(told->code, Code::Conflict);
+  EXPECT_TRUE(time.run_until([&] { return !elder.informer->live(); }, 1s));
+  EXPECT_EQ(elder.informer->status().last_error->code, Code::Conflict);
+  EXPECT_FALSE(elder.session->standing("c1", configmaps().id())->following);
 }
 
 TEST_F(ProvideAndFollow, AStoreThatIsAlteredBehindItsBackIsFoundAndRepaired) {

@@ -114,6 +114,25 @@ Task<int> number_after(Clock& clock, Duration how_long, int number, bool& unwoun
   co_return number;
 }
 
+TEST(TaskGroup, StartsATaskAtOnceFromItsExecutorAndLaterFromOutside) {
+  asio::io_context context;
+  TaskGroup group(context.get_executor());
+  bool outside = false;
+  bool inside = false;
+  const auto note = [](bool& started) -> Task<void> {
+    started = true;
+    co_return;
+  };
+  group.spawn(note(outside));
+  EXPECT_FALSE(outside);
+  asio::post(context, [&] {
+    EXPECT_TRUE(outside);
+    group.spawn(note(inside));
+    EXPECT_TRUE(inside);
+  });
+  context.run();
+}
+
 TEST(FirstOf, GivesTheFirstResultAndUnwindsTheOther) {
   VirtualTime time;
   bool first = false;

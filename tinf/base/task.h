@@ -29,17 +29,18 @@ class TaskGroup {
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // Starts `task` on a later turn of the executor. A task that ends by an exception other than
-  // cancellation is a bug: the exception leaves through the executor's run().
+  // Starts `task`: at once up to its first wait if called on the executor, else on a later turn of it. A task that ends
+  // by an exception other than cancellation is a bug: the exception leaves through the executor's run().
   void spawn(Task<void> task);
 
   // Asks every task to end; returns at once.
   void cancel();
 
-  // Cancels every task and returns when the last one has ended.
+  // Cancels every task and returns when the last one has ended. Whoever awaits this or join() cannot be cancelled any
+  // more, also after it: an owner on its way out has the rest of that way to go.
   Task<void> stop();
 
-  // Returns when no task runs any more.
+  // Returns when no task runs any more. Leaves its caller uncancellable, like stop().
   Task<void> join();
 
   std::size_t running() const;

@@ -39,6 +39,9 @@ struct ListOptions {
   // Only the version is wanted: an API server is asked for one object (limit=1) and no further page;
   // Snapshot::objects may then be cut short and must not be used.
   bool version_only = false;
+  // No watch follows: a source that keeps something for each scope lets go of it when the list is over. AlreadyExists:
+  // it is watching this very scope.
+  bool once = false;
   // Called as objects arrive, with how many so far and, where the source says so, of how many.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
 
@@ -60,6 +63,8 @@ struct SourceTraits {
   bool version_zero = false;      // Understands version "0".
   bool decimal_versions = false;  // A lower version means that history was rewound.
   bool ends_watches = false;      // At WatchOptions::timeout, so that a stream which outlives it is dead.
+  bool takes_up_stores = false;   // A watch may begin at the version of a store that was kept from an earlier life. Its
+                                  // stream says initial_events_end once the store is known to hold the source's set.
 
   SourceTraits() = default;
 };

@@ -15,6 +15,7 @@ constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
 constexpr std::size_t kRenewScopes = 512;        // 10 KiB of ids in one message.
+constexpr Duration kFormerLife = 5s;             // For who follows a scope before us and is about to let go of it.
 constexpr Duration kGoodbye = 1s;                // For what is still to be said.
 constexpr Duration kSilence = 15s;               // Three questions without an answer.
 constexpr std::size_t kMaximumOutbox = 65536;    // Messages, for a broker that takes none.
@@ -47,6 +48,14 @@ wire::Position position_of(const std::string& version) {
   return position;
 }
 
+// The provider keeps one subscription for each client and scope: two followers of it would take each other's answers.
+Error taken(const std::string& cluster, const Scope& scope) {
+  return Error(Code::AlreadyExists, scope.resource.group_resource() + " of cluster " + cluster + " (scope " +
+                                        scope.id() +
+                                        ") are followed through this session already: share that copy, or open another "
+                                        "session with a client id of its own");
+}
+
 }  // namespace
 
 // A follower with those who wait for it.
@@ -73,6 +82,7 @@ struct BrokerSession::Channel {
   std::optional<TimePoint> repaired_at;  // By what was measured of the store.
   bool admitted = false;                 // It has asked, and is not yet following.
   bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
+  bool unproven = false;                 // Its store was taken up, and it was not told yet that it is equal.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
   TimePoint heard_at{};  // The last moment at which nothing was asked, or something was answered.
 };
@@ -88,7 +98,15 @@ class BrokerSession::Stream final : public WatchStream {
     Channel& channel = *channel_;
     if (session_.check_store(channel)) channel.follower.consumed();
     while (true) {
+      if (session_.ended_) co_return *session_.ended_;
       const Follower::Delivery* const waiting = channel.follower.peek_delivery();
+      if (waiting == nullptr && channel.unproven && channel.follower.proven_at()) {
+        channel.unproven = false;
+        EventBatch whole;
+        whole.version = ResourceVersion(channel.delivered);
+        whole.initial_events_end = true;
+        co_return whole;
+      }
       if (waiting == nullptr) {
         channel.waited_for = true;
         co_await channel.changed.wait();
@@ -119,14 +137,60 @@ class BrokerSession::Source final : public ListerWatcher {
   Source(BrokerSession& session, std::string cluster, const StoreReader* store)
       : session_(session), cluster_(std::move(cluster)), store_(store) {}
   ~Source() override {
-    for (const std::string& scope : scopes_) session_.close(cluster_, scope);
+    for (const auto& [id, channel] : channels_) session_.close(*channel);
   }
 
-  SourceTraits traits() const override { return SourceTraits(); }
+  SourceTraits traits() const override {
+    SourceTraits traits;
+    traits.takes_up_stores = store_ != nullptr;
+    return traits;
+  }
 
   Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
-    auto channel = session_.channel(cluster_, scope, store_);
-    scopes_.insert(scope.id());
+    if (!options.once) {
+      auto opened = co_await channel(scope);
+      if (!opened) co_return opened.error();
+      co_return co_await whole_set(std::move(*opened), std::move(options));
+    }
+    if (channels_.count(scope.id()) > 0) co_return taken(cluster_, scope);
+    auto opened = co_await session_.channel(cluster_, scope, nullptr);
+    if (!opened) co_return opened.error();
+    struct Closing {
+      Closing(BrokerSession& s, std::shared_ptr<Channel> c) : session(s), channel(std::move(c)) {}
+      ~Closing() { session.close(*channel); }
+      Closing(const Closing&) = delete;
+      Closing& operator=(const Closing&) = delete;
+      BrokerSession& session;
+      const std::shared_ptr<Channel> channel;
+    } closing(session_, std::move(*opened));
+    co_return co_await whole_set(closing.channel, std::move(options));
+  }
+
+  Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
+    if (options.initial_events)
+      co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
+    auto opened = co_await channel(scope);
+    if (!opened) co_return opened.error();
+    auto channel = std::move(*opened);
+    if (channel->delivered.empty()) session_.take_up(*channel, options.from);
+    if (channel->delivered.empty() || channel->delivered != options.from.text()) {
+      co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
+    }
+    std::unique_ptr<WatchStream> stream = std::make_unique<Stream>(session_, std::move(channel));
+    co_return stream;
+  }
+
+ private:
+  // The one in which this source follows `scope`.
+  Task<Result<std::shared_ptr<Channel>>> channel(const Scope& scope) {
+    const auto known = channels_.find(scope.id());
+    if (known != channels_.end()) co_return known->second;
+    auto opened = co_await session_.channel(cluster_, scope, store_);
+    if (opened) channels_.emplace(scope.id(), *opened);
+    co_return opened;
+  }
+
+  Task<Result<Snapshot>> whole_set(std::shared_ptr<Channel> channel, ListOptions options) {
     // A list that is given up must not be told of any further.
     struct Telling {
       Telling(Channel& c, ListOptions& asked) : channel(c) { channel.progress = std::move(asked.progress); }
@@ -142,8 +206,10 @@ class BrokerSession::Source final : public ListerWatcher {
       channel->follower.repair_from(Inventory());
       channel->delivered.clear();
     }
+    channel->unproven = false;
     session_.pump(*channel);
     while (true) {
+      if (session_.ended_) co_return *session_.ended_;
       auto delivery = channel->follower.next_delivery();
       if (!delivery) {
         co_await channel->changed.wait();
@@ -160,24 +226,10 @@ class BrokerSession::Source final : public ListerWatcher {
     }
   }
 
-  Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
-    auto channel = session_.channel(cluster_, scope, store_);
-    scopes_.insert(scope.id());
-    if (options.initial_events)
-      co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
-    if (channel->delivered.empty()) session_.take_up(*channel, options.from);
-    if (channel->delivered.empty() || channel->delivered != options.from.text()) {
-      co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
-    }
-    std::unique_ptr<WatchStream> stream = std::make_unique<Stream>(session_, std::move(channel));
-    co_return stream;
-  }
-
- private:
   BrokerSession& session_;
   const std::string cluster_;
   const StoreReader* const store_;
-  std::set<std::string> scopes_;
+  std::map<std::string, std::shared_ptr<Channel>> channels_;  // By scope id.
 };
 
 BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOptions options)
@@ -200,29 +252,39 @@ std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster, c
   return std::make_unique<Source>(*this, cluster, store);
 }
 
-std::shared_ptr<BrokerSession::Channel> BrokerSession::channel(const std::string& cluster, const Scope& scope,
-                                                               const StoreReader* store) {
-  auto& slot = channels_[{cluster, scope.id()}];
-  if (!slot) {
-    slot = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_, store);
-    if (reachable(cluster)) admission_.want({cluster, scope.id()});
-    tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
-      auto subscribed = co_await self.transport_.subscribe(std::move(filter));
-      if (!subscribed) self.log_.error(subscribed.error().message);
-    }(*this, options_.topics.stream(cluster, scope.id())));
+Task<Result<std::shared_ptr<BrokerSession::Channel>>> BrokerSession::channel(const std::string& cluster,
+                                                                             const Scope& scope,
+                                                                             const StoreReader* store) {
+  const ChannelName name(cluster, scope.id());
+  const TimePoint deadline = runtime_.clock.now() + kFormerLife;
+  while (channels_.count(name) > 0) {
+    if (ended_) co_return *ended_;
+    const bool let_go = co_await closed_.wait_until(runtime_.clock, deadline);
+    if (!let_go && channels_.count(name) > 0) co_return taken(cluster, scope);
   }
+  auto opened = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_, store);
+  channels_.emplace(name, opened);
+  if (reachable(cluster)) admission_.want(name);
+  tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
+    auto subscribed = co_await self.transport_.subscribe(std::move(filter));
+    if (!subscribed) self.log_.error(subscribed.error().message);
+  }(*this, options_.topics.stream(cluster, scope.id())));
   admit();
-  return slot;
+  co_return opened;
 }
 
-void BrokerSession::close(const std::string& cluster, const std::string& scope) {
-  if (channels_.erase({cluster, scope}) == 0) return;
-  admission_.done({cluster, scope});
-  if (connected_) send(options_.topics.signal(cluster), wire::Unwatch{options_.client, {scope}});
+void BrokerSession::close(const Channel& channel) {
+  const ChannelName name(channel.cluster, channel.follower.id());
+  const auto found = channels_.find(name);
+  if (found == channels_.end() || found->second.get() != &channel) return;
+  channels_.erase(found);
+  admission_.done(name);
+  if (connected_) send(options_.topics.signal(name.first), wire::Unwatch{options_.client, {name.second}});
   tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
     auto ended = co_await self.transport_.unsubscribe(std::move(filter));
     if (!ended) self.log_.debug(ended.error().message);
-  }(*this, options_.topics.stream(cluster, scope)));
+  }(*this, options_.topics.stream(name.first, name.second)));
+  closed_.notify();
 }
 
 std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string& cluster,
@@ -245,6 +307,7 @@ std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string
 void BrokerSession::take_up(Channel& channel, const ResourceVersion& from) {
   if (channel.store == nullptr || channel.store->size() == 0 || channel.store->version().text() != from.text()) return;
   channel.delivered = from.text();
+  channel.unproven = true;
   measure_all(channel, position_of(from.text()));
 }
 
@@ -305,6 +368,12 @@ Task<Result<void>> BrokerSession::run() {
   auto subscribed = co_await subscribe_all();
   if (!subscribed) failure = subscribed.error();
   if (!failure) co_await receive_loop(failure);
+  ended_ = failure;
+  for (auto& [name, channel] : channels_) {
+    channel->follower.path_down();
+    channel->changed.notify();
+  }
+  closed_.notify();
   co_await stop();
   co_return *failure;
 }
@@ -543,11 +612,16 @@ void BrokerSession::admit() {
 // Sends what a follower asks and wakes who waits for it.
 void BrokerSession::pump(Channel& channel) {
   while (auto request = channel.follower.next_request()) send(options_.topics.signal(channel.cluster), *request);
-  if (channel.follower.peek_delivery() != nullptr) channel.changed.notify();
+  wake(channel);
   if (channel.admitted && channel.follower.state() == Follower::State::Following) {
     channel.admitted = false;
     admission_.done({channel.cluster, channel.follower.id()});
   }
+}
+
+void BrokerSession::wake(Channel& channel) {
+  const bool proven = channel.unproven && channel.follower.proven_at();
+  if (proven || channel.follower.peek_delivery() != nullptr) channel.changed.notify();
 }
 
 void BrokerSession::send(std::string topic, const wire::Body& body, bool retain) {
@@ -603,7 +677,10 @@ Task<void> BrokerSession::tick_loop() {
     const TimePoint now = runtime_.clock.now();
     for (auto& [name, channel] : channels_) {
       look_for_silence(*channel);
-      if (channel->waited_for && check_store(*channel)) channel->follower.consumed();
+      if (channel->waited_for && check_store(*channel)) {
+        channel->follower.consumed();
+        wake(*channel);
+      }
       if (channel->follower.next_deadline() > now) continue;
       channel->follower.tick();
       pump(*channel);

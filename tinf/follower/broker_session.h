@@ -62,10 +62,12 @@ class BrokerSession {
   void on_cluster(std::function<void(const ClusterView&)> callback) { on_cluster_ = std::move(callback); }
   const std::map<std::string, ClusterView>& clusters() const { return clusters_; }
 
-  // A source of one scope of `cluster`; opening it asks nothing yet, destroying it tells the provider.
+  // A source of scopes of `cluster`; opening it asks nothing yet, destroying it tells the provider.
   // A list waits until the provider answers, however long that takes; a refusal is its error. A watch must begin at the
   // version that the last list or watch ended with, or, where there was none, at that of a `store` which is not empty;
-  // from any other it is Expired.
+  // from any other it is Expired. Such a stream says EventBatch::initial_events_end once the store is proven equal.
+  // A scope has one follower in a session: while another source follows it, a list or watch waits a moment for the
+  // other to let go, and is then refused as AlreadyExists. When run() has ended, every list and watch ends as it did.
   // `store`, if given, is where the copy ends up, as it came (no transform): every proof then compares that, too, its
   // bytes are hashed again and again, what somebody altered behind our back is repaired, and updates may come as
   // patches of what it holds. It must outlive the source.
@@ -111,6 +113,7 @@ class BrokerSession {
   void dispatch(const std::string& cluster, wire::Body& body);
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(Channel& channel);
+  void wake(Channel& channel);
   bool reachable(const std::string& cluster) const;
   void admit();
   void heard(Channel& channel);
@@ -119,8 +122,10 @@ class BrokerSession {
   void measure_all(Channel& channel, wire::Position at);
   bool check_store(Channel& channel);
 
-  std::shared_ptr<Channel> channel(const std::string& cluster, const Scope& scope, const StoreReader* store);
-  void close(const std::string& cluster, const std::string& scope);
+  // A new one, of this scope the only one.
+  Task<Result<std::shared_ptr<Channel>>> channel(const std::string& cluster, const Scope& scope,
+                                                 const StoreReader* store);
+  void close(const Channel& channel);
 
   // Constant after construction.
   Runtime& runtime_;
@@ -133,6 +138,8 @@ class BrokerSession {
   std::map<std::string, ClusterView> clusters_;
   std::map<ChannelName, std::shared_ptr<Channel>> channels_;
   std::weak_ptr<Channel> fed_;  // By the last message.
+  Signal closed_;               // One of them.
+  std::optional<Error> ended_;  // How run() did.
   Admission admission_;
   std::set<std::string> silent_;  // Clusters that are present and do not answer, as was said.
   wire::Sender sender_;

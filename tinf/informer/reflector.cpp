@@ -73,6 +73,10 @@ Reflector::Reflector(Runtime& runtime, Scope scope, ListerWatcher& source, Store
       page_size_(options_.page_size),
       streaming_(traits_.streaming_list && options_.streaming_list == StreamingListUse::WhereOffered) {
   step_ = listing();
+  if (traits_.takes_up_stores && !options_.held.empty()) {
+    version_ = options_.held;
+    step_ = ReflectorStep::Watching;
+  }
   status_.since = current_at_ = runtime_.clock.now();
   const auto labels = options_.labels_for(scope_);
   auto& metrics = runtime_.metrics;
@@ -330,6 +334,7 @@ ReflectorStep Reflector::give_up_streaming(const Error& error) {
 Task<ReflectorStep> Reflector::watch() {
   const TimePoint began = runtime_.clock.now();
   const Duration timeout = watch_timeout();
+  if (!synced_) set_state(ScopeState::Listing);
   if (!stream_) {
     if (live()) set_state(ScopeState::Resuming);
     WatchOptions asked;
@@ -352,7 +357,7 @@ Task<ReflectorStep> Reflector::watch() {
   }
   const TimePoint opened_at = runtime_.clock.now();
   current_at_ = opened_at;
-  set_state(ScopeState::Live);
+  if (synced_) set_state(ScopeState::Live);
 
   const TimePoint cut =
       traits_.ends_watches && timeout > Duration() ? opened_at + timeout + options_.watch_grace : TimePoint::max();
@@ -389,6 +394,7 @@ Task<ReflectorStep> Reflector::watch() {
     }
     current_at_ = runtime_.clock.now();
     const std::size_t events = batch.events.size();
+    const bool taken_up = !synced_ && batch.initial_events_end;
     ResourceVersion at = batch.version;
     const bool moved = (!at.empty() && at != version_) || events > 0;
     auto stored = co_await sink_.apply(std::move(batch));
@@ -399,6 +405,10 @@ Task<ReflectorStep> Reflector::watch() {
     }
     events_->add(events);
     if (!at.empty()) version_ = std::move(at);
+    if (taken_up) {
+      synced_ = true;
+      set_state(ScopeState::Live);
+    }
     if (moved) {
       progressed = true;
       failed_watches_ = 0;

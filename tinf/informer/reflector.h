@@ -25,6 +25,9 @@ struct ReflectorOptions {
   int page_size = 500;              // client-go's; only asked where the version is "" or "0".
   int smallest_page_size = 50;      // How far it is halved after lists that outlived the watch window.
   std::string first_version = "0";  // Of the first list, where the source understands "0"; else "".
+  // Of what the sink holds from an earlier life: where the source can take that up, it is watched from there instead of
+  // listed, and is the first set as soon as the stream says so.
+  ResourceVersion held;
   StreamingListUse streaming_list = StreamingListUse::WhereOffered;
   Duration streaming_list_deadline = std::chrono::minutes(2);  // For the whole initial set.
   int streaming_list_tries = 3;                                // Streams that break before its end.
@@ -55,6 +58,8 @@ struct ReflectorOptions {
 };
 
 // What the reflector does next. One step() leads from each to the next:
+//
+// It begins with a list, or with a watch where the source takes up what the sink holds.
 //
 //   Listing ──stored──→ Watching        list failed → Waiting, then Listing; Expired → Listing at ""
 //   StreamingList ──stored──→ Watching  refused, late or broken too often → Listing; broken → Waiting

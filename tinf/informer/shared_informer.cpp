@@ -44,7 +44,10 @@ void drop_doubles(std::vector<ObjectPtr>& objects) {
   if (!doubles.empty()) std::erase(objects, nullptr);
 }
 
-ReflectorOptions with_status_hook(ReflectorOptions options, Signal& changed) {
+// A store on disk that was written through a transform holds nothing that its source could compare.
+ReflectorOptions reflector_options(const SharedInformerOptions& informer, const StoreReader& reader, Signal& changed) {
+  ReflectorOptions options = informer.reflector;
+  if (!informer.transform && reader.size() > 0) options.held = reader.version();
   options.on_status = [then = std::move(options.on_status), &changed] {
     changed.notify();
     if (then) then();
@@ -67,7 +70,7 @@ SharedInformer::SharedInformer(Runtime& runtime, Scope scope, ListerWatcher& sou
                                                   options_.reflector.labels_for(scope))),
       index_failures_(runtime.metrics.counter("tinf_index_failures_total", "Objects that an index function threw for.",
                                               options_.reflector.labels_for(scope))),
-      reflector_(runtime, std::move(scope), source, *this, with_status_hook(options_.reflector, changed_)),
+      reflector_(runtime, std::move(scope), source, *this, reflector_options(options_, reader, changed_)),
       tasks_(runtime.executor) {}
 
 SharedInformer::~SharedInformer() {
@@ -243,6 +246,7 @@ Task<Result<void>> SharedInformer::replace(Snapshot all) {
 }
 
 Task<Result<void>> SharedInformer::apply(EventBatch changes) {
+  const bool taken_up = changes.initial_events_end && !first_set_told_;
   std::vector<Told> told;
   std::map<ObjectKey, ObjectPtr> within;  // What earlier events of this batch have made of a key; null: gone.
   EventBatch stored;
@@ -289,7 +293,7 @@ Task<Result<void>> SharedInformer::apply(EventBatch changes) {
   writing_ = true;
   auto written = co_await writer_.apply(std::move(stored));
   writing_ = false;
-  if (written) tell(std::move(told), false);
+  if (written) tell(std::move(told), taken_up);
   for (const auto& subscriber : std::exchange(waiting_, {})) attach(subscriber);
   co_return written;
 }
@@ -462,10 +466,15 @@ struct SharedInformer::Difference {
 Task<Result<ResourceVersion>> SharedInformer::compare(std::vector<Difference>& found) {
   ListOptions asked;
   asked.page_size = source_.traits().pages ? options_.reflector.page_size : 0;
-  Scope metadata = scope();
-  metadata.projection = Projection::Metadata;
-  auto listed = co_await source_.list(metadata, asked);
-  if (!listed && listed.error().code == Code::Invalid) listed = co_await source_.list(scope(), asked);
+  asked.once = true;
+  Scope compared = scope();
+  compared.projection = Projection::Metadata;
+  auto listed = co_await source_.list(compared, asked);
+  // Some know no metadata, and some have given them to our own watch.
+  if (!listed && (listed.error().code == Code::Invalid || listed.error().code == Code::AlreadyExists)) {
+    compared.projection = Projection::Full;
+    listed = co_await source_.list(compared, asked);
+  }
   if (!listed) co_return listed.error();
   auto held = reader_.list();
   if (!held) co_return held.error();

@@ -65,7 +65,9 @@ struct Verification {
 class SharedInformer final : private StoreWriter {
  public:
   // `source` and the store, given as its two halves, must outlive the informer, which is the store's one writer. What a
-  // store on disk still holds is told as initial adds, and the first list says what became of it.
+  // store on disk still holds is told as initial adds, and the first list says what became of it. A source that can
+  // take such a store up (SourceTraits) is not asked for its set: changes tell what became of it, and the first set is
+  // there when the source has said that the two are equal.
   SharedInformer(Runtime& runtime, Scope scope, ListerWatcher& source, StoreReader& reader, StoreWriter& writer,
                  SharedInformerOptions options = SharedInformerOptions());
   ~SharedInformer() override;  // stop() has ended before, or it was never started.
@@ -121,7 +123,8 @@ class SharedInformer final : private StoreWriter {
 
   Lister lister() const { return Lister(reader_, indexer_); }
 
-  // The first set is in the store. Never turns false again.
+  // The first set is in the store, or the source has found the store that was there equal or made it so. Never turns
+  // false again.
   bool synced() const { return reflector_.synced(); }
   // The set is stored and a watch is open: a question apart from synced().
   bool live() const { return reflector_.live(); }
@@ -143,7 +146,8 @@ class SharedInformer final : private StoreWriter {
 
   // Lists the source's set again and compares it with the store; what differs twice is reported and repaired by a
   // relist. Two lists of metadata, kVerifyPause apart if the first one differs: what is merely on its way has arrived
-  // by the second. Errors: the list's.
+  // by the second. A source behind a broker is followed in that form for as long as the list takes. Errors: the list's;
+  // AlreadyExists: there somebody else follows it in that form, perhaps another verify().
   static constexpr Duration kVerifyPause = std::chrono::seconds(5);
   Task<Result<Verification>> verify();
 

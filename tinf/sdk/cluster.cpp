@@ -1,5 +1,6 @@
 #include "tinf/sdk/cluster.h"
 
+#include <boost/asio/ip/host_name.hpp>
 #include <map>
 
 #include "tinf/base/first_of.h"
@@ -41,9 +42,11 @@ class DirectCluster final : public ClusterCore {
     }
   }
 
-  std::unique_ptr<ListerWatcher> open(const StoreReader&) override {
+  std::unique_ptr<ListerWatcher> open(const StoreReader*) override {
     return std::make_unique<kube::KubeListerWatcher>(*client_);
   }
+  bool following(const Scope&) const override { return true; }
+  bool one_source_a_scope() const override { return false; }
 
  private:
   Engine engine_;
@@ -76,6 +79,8 @@ class ClusterBehindBroker final : public ClusterCore {
 
       SessionOptions options;
       options.client = where.client_id;
+      boost::system::error_code nameless;
+      options.host = asio::ip::host_name(nameless);
       options.instance = std::to_string(engine_.runtime().random.next());
       options.started =
           std::chrono::duration_cast<std::chrono::milliseconds>(engine_.runtime().clock.wall_now().time_since_epoch())
@@ -105,7 +110,12 @@ class ClusterBehindBroker final : public ClusterCore {
     }
   }
 
-  std::unique_ptr<ListerWatcher> open(const StoreReader& store) override { return session_->open(cluster_, &store); }
+  std::unique_ptr<ListerWatcher> open(const StoreReader* store) override { return session_->open(cluster_, store); }
+  bool following(const Scope& scope) const override {
+    const auto standing = session_->standing(cluster_, scope.id());
+    return standing && standing->following;
+  }
+  bool one_source_a_scope() const override { return true; }
 
  private:
   Task<void> keep_running() {
@@ -118,7 +128,7 @@ class ClusterBehindBroker final : public ClusterCore {
   Task<void> close() {
     co_await session_->stop();
     co_await tasks_->stop();
-    co_await transport_->close(std::nullopt);
+    co_await transport_->close(session_->last_word());
     session_ = nullptr;
     tasks_ = nullptr;
     transport_ = nullptr;

@@ -56,8 +56,9 @@ class Controller {
   // After a delete of what the copy held.
   void deleted(const ObjectPtr& last);
 
-  // Waits for the first full sets, then works until `stop` is requested; what is ready then is still reconciled. Asked
-  // to stop while it waits, it returns at once. Errors: those of Informer::wait_synced.
+  // Waits for the first full sets, then works until `stop` is requested; what is ready then is still reconciled, but
+  // for keys whose copy does not show their last write yet: they, and what waits for its time, are left. Asked to stop
+  // while it waits, it returns at once. Errors: those of Informer::wait_synced.
   Result<void> run(std::stop_token stop);
 
  private:

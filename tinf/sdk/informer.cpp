@@ -77,14 +77,27 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, Info
     return Error(Code::Invalid, found->resource.group_resource() + " have no namespaces: ask for them without one");
   }
   scope.resource = found->resource;
-  auto state = engine.call([&] {
+  std::shared_ptr<State> state;
+  const bool fits = engine.call([&] {
+    std::erase_if(core->informers, [](const auto& known) { return known.second.expired(); });
+    const auto known = core->informers.find(scope);
+    // Not let go of here if it is the last handle: it would wait for this thread.
+    if (known != core->informers.end()) state = known->second.lock();
+    if (state) return !state->transforms && !options.transform;
     SharedInformerOptions how;
     how.transform = std::move(options.transform);
     if (options.begin_with_latest) how.reflector.first_version = "";
-    std::shared_ptr<State> made(new State(core, scope, std::move(how)), &State::end);
-    made->informer->start();
-    return made;
+    state.reset(new State(core, scope, std::move(how)), &State::end);
+    if (core->one_source_a_scope()) core->informers[scope] = state;
+    state->informer->start();
+    return true;
   });
+  if (!fits) {
+    return Error(Code::AlreadyExists,
+                 scope.resource.group_resource() +
+                     " are followed by another informer of this cluster and query, and one of the two has a "
+                     "transform: share its copy, or open another cluster with a client id of its own");
+  }
   return Informer(std::move(state));
 }
 
@@ -118,7 +131,8 @@ bool Informer::synced() const {
 }
 
 bool Informer::live() const {
-  return state_->core->engine().call([this] { return state_->informer->live(); });
+  return state_->core->engine().call(
+      [this] { return state_->informer->live() && state_->core->following(state_->informer->scope()); });
 }
 
 Result<void> Informer::wait_until(const ObjectPtr& answer, std::chrono::milliseconds patience) {

@@ -66,7 +66,8 @@ class Informer {
  public:
   // Finds the resource and begins to follow it. Waits at most `patience` for the server or provider to say what it has.
   // NotFound: it has no such resource (the message lists near ones). Unavailable: it could not be asked in time.
-  // Invalid: a selector.
+  // Invalid: a selector. Through one cluster behind a broker, informers of one query share one copy and its indexes;
+  // AlreadyExists: one of them has a transform, and what the copy holds is not for the others.
   static Result<Informer> open(const Cluster& cluster, const Query& query,
                                std::chrono::milliseconds patience = std::chrono::seconds(30));
   static Result<Informer> open(const Cluster& cluster, const Query& query, InformerOptions options);
@@ -78,7 +79,7 @@ class Informer {
   // NotFound, Unavailable, Timeout.
   Result<void> wait_synced(std::chrono::milliseconds patience);
   bool synced() const;
-  // The copy is whole and a watch is open: a question apart from synced().
+  // The copy is whole, a watch is open, and behind a broker no gap is known: a question apart from synced().
   bool live() const;
 
   // Waits until the copy shows `answer`, a server's to a write, or what came after it. Timeout: also, behind a broker,
@@ -86,7 +87,8 @@ class Informer {
   Result<void> wait_until(const ObjectPtr& answer, std::chrono::milliseconds patience);
 
   // Keys that differ from the source's set, which is listed again for it; they are repaired at once. Empty: equal.
-  // Timeout: the source has not answered.
+  // Timeout: the source has not answered. AlreadyExists: behind a broker, another informer follows the very set that
+  // would be listed (metadata of full objects and the reverse), or the question is being answered already.
   Result<std::vector<ObjectKey>> verify(std::chrono::milliseconds patience);
 
   // Reading. Objects are immutable and stay as they were read.
@@ -106,6 +108,7 @@ class Informer {
   Result<std::vector<ObjectPtr>> by_index(std::string index, std::string value) const;
 
  private:
+  friend class ClusterCore;
   friend class Controller;
   struct State;
   explicit Informer(std::shared_ptr<State> state) : state_(std::move(state)) {}

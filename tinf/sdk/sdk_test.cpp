@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tinf/api/api_server.h"
+#include "tinf/base/first_of.h"
 #include "tinf/kube/kubeconfig.h"
 #include "tinf/provider/provider.h"
 #include "tinf/sdk/client.h"
@@ -117,6 +118,29 @@ class Site {
       tasks_->spawn([](Provider& provider) -> Task<void> { (void)co_await provider.run(); }(*provider_));
     });
     return where;
+  }
+
+  ProviderCore::Counts provided() {
+    return engine_.call([&] { return provider_->counts(); });
+  }
+  void stop_broker() { mosquitto_->stop(); }
+
+  // What the broker holds of this topic; empty if there is none.
+  std::string retained(const std::string& topic) {
+    wiring::BrokerOptions connection;
+    connection.url = "127.0.0.1:" + std::to_string(mosquitto_->port());
+    connection.client_id = "onlooker";
+    return engine_.run([](Engine& engine, wiring::BrokerOptions options, std::string filter) -> Task<std::string> {
+      auto transport = wiring::open_transport(engine.runtime(), options, std::nullopt).value();
+      (void)co_await transport->subscribe(std::move(filter));
+      std::string body;
+      const TimePoint end = engine.runtime().clock.now() + std::chrono::seconds(1);
+      while (auto event = co_await within(engine.runtime().clock, end, transport->receive())) {
+        if (const auto* message = std::get_if<Message>(&*event)) body = message->body;
+      }
+      co_await transport->close(std::nullopt);
+      co_return body;
+    }(engine_, std::move(connection), topic));
   }
 
  private:
@@ -393,6 +417,109 @@ TEST_P(Face, AControllerThatWaitsForItsFirstSetStopsWhenItIsAsked) {
 
 INSTANTIATE_TEST_SUITE_P(Sdk, Face, ::testing::Values(false, true),
                          [](const auto& how) { return how.param ? "BehindABroker" : "Directly"; });
+
+class ThroughABroker : public ::testing::Test {
+ protected:
+  static bool eventually(const std::function<bool()>& wanted) {
+    for (const auto end = std::chrono::steady_clock::now() + kPatience; std::chrono::steady_clock::now() < end;) {
+      if (wanted()) return true;
+      std::this_thread::sleep_for(20ms);
+    }
+    return false;
+  }
+
+  Site site;
+  Client client = site.client();
+  const Broker where = site.broker();
+  const Query query{"cm", "default", "", "", false};
+};
+
+TEST_F(ThroughABroker, InformersOfOneQueryShareACopyAndOneLivesOnWithoutTheOther) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  const Cluster cluster = Cluster::open(where).value();
+  auto first = std::make_unique<Informer>(Informer::open(cluster, query).value());
+  Informer second = Informer::open(cluster, query).value();
+  ASSERT_TRUE(first->wait_synced(kPatience));
+  ASSERT_TRUE(second.wait_synced(kPatience));
+  EXPECT_EQ(first->get({"default", "a"}), second.get({"default", "a"}));
+  first = nullptr;
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("b", "red")));
+  EXPECT_TRUE(eventually([&] { return second.size() == 2; }));
+
+  InformerOptions cut;
+  cut.transform = [](const ObjectPtr& object) -> Result<ObjectPtr> { return object; };
+  const auto other = Informer::open(cluster, query, cut);
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, Code::AlreadyExists);
+  EXPECT_THAT(other.error().message, HasSubstr("configmaps"));
+}
+
+TEST_F(ThroughABroker, AnInformerMayFollowAnotherAtOnce) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  const Cluster cluster = Cluster::open(where).value();
+  for (int life = 0; life < 5; ++life) {
+    Informer informer = Informer::open(cluster, query).value();
+    ASSERT_TRUE(informer.wait_synced(kPatience)) << life;
+    EXPECT_EQ(informer.size(), 1u);
+  }
+}
+
+TEST_F(ThroughABroker, ATransformedCopyIsNotTakenForADamagedOne) {
+  ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
+  const Cluster cluster = Cluster::open(where).value();
+  InformerOptions cut;
+  cut.transform = [](const ObjectPtr& object) -> Result<ObjectPtr> {
+    std::string text(object->raw());
+    text.replace(text.find("\"k\":\"v\""), 7, "\"k\":\"-\"");
+    return Object::parse(text);
+  };
+  Informer informer = Informer::open(cluster, query, std::move(cut)).value();
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  const auto before = site.provided();
+  std::this_thread::sleep_for(5s);  // The store's check comes every 200 ms, a repair in vain every two seconds.
+  const auto after = site.provided();
+  EXPECT_EQ(after.repairs, before.repairs);
+  EXPECT_EQ(after.snapshots, 1u);
+  EXPECT_EQ(informer.get({"default", "a"})->string_at("/data/k"), "-");
+}
+
+TEST_F(ThroughABroker, ACopyIsNotLiveWithoutItsProvider) {
+  const Cluster cluster = Cluster::open(where).value();
+  Informer informer = Informer::open(cluster, query).value();
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  ASSERT_TRUE(eventually([&] { return informer.live(); }));
+  site.stop_broker();
+  EXPECT_TRUE(eventually([&] { return !informer.live(); }));
+  EXPECT_TRUE(informer.synced());
+}
+
+TEST_F(ThroughABroker, ASessionThatHasEndedIsNamedToThoseWhoWaitForIt) {
+  const Cluster elder = Cluster::open(where).value();
+  Informer followed = Informer::open(elder, query).value();
+  ASSERT_TRUE(followed.wait_synced(kPatience));
+  Informer refused = Informer::open(elder, Query{.resource = "cm", .field_selector = "data.k=v"}).value();
+  const Cluster younger = Cluster::open(where).value();
+  EXPECT_TRUE(eventually([&] { return !followed.live(); }));
+  const auto synced = refused.wait_synced(1s);
+  ASSERT_FALSE(synced);
+  EXPECT_THAT(synced.error().message, HasSubstr("hub"));
+  const auto late = Informer::open(elder, query, 1s);
+  ASSERT_FALSE(late);
+  EXPECT_THAT(late.error().message, HasSubstr("hub"));
+}
+
+TEST_F(ThroughABroker, TheRecordOfTheClientIdNamesTheHostAndLeavesWithTheCluster) {
+  std::string host(256, 0);
+  gethostname(host.data(), host.size() - 1);
+  {
+    const Cluster cluster = Cluster::open(where).value();
+    Informer informer = Informer::open(cluster, query).value();
+    ASSERT_TRUE(informer.wait_synced(kPatience));
+    EXPECT_TRUE(
+        eventually([&] { return site.retained("/signal/_client/hub").find(host.c_str()) != std::string::npos; }));
+  }
+  EXPECT_EQ(site.retained("/signal/_client/hub"), "");
+}
 
 TEST(FaceErrors, NameTheThing) {
   Site site;

@@ -11,7 +11,8 @@ namespace tinf::sdk {
 struct Informer::State {
   State(std::shared_ptr<ClusterCore> cluster_core, const Scope& scope, SharedInformerOptions options)
       : core(std::move(cluster_core)),
-        source(core->open(store)),
+        transforms(options.transform != nullptr),
+        source(core->open(transforms ? nullptr : &store)),
         informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, store, store,
                                                   std::move(options))) {}
 
@@ -19,6 +20,7 @@ struct Informer::State {
   static void end(State* state);
 
   const std::shared_ptr<ClusterCore> core;
+  const bool transforms;
   MemoryStore store;
   std::unique_ptr<ListerWatcher> source;
   std::unique_ptr<SharedInformer> informer;
