@@ -55,7 +55,8 @@ struct BrokerSession::Channel {
           const StoreReader* where)
       : cluster(std::move(cluster_name)),
         follower(scope, std::move(options), runtime.clock, runtime.random),
-        store(where) {
+        store(where),
+        heard_at(runtime.clock.now()) {
     if (store == nullptr) return;
     follower.find_stored_with([reader = store](const ObjectKey& key) {
       auto found = reader->get(key);
@@ -74,7 +75,7 @@ struct BrokerSession::Channel {
   bool admitted = false;                 // It has asked, and is not yet following.
   bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
-  TimePoint heard_at{};  // The last moment at which nothing was asked, or something was answered.
+  TimePoint heard_at;  // The last moment at which nothing was asked, or something was answered.
 };
 
 // The events of one channel, as long as they continue what was delivered.
