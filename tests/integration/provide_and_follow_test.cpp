@@ -793,10 +793,15 @@ TEST_F(ProvideAndFollow, AProviderThatDoesNotAnswerIsSaidOnceAndItsCopyIsNotCall
   EXPECT_TRUE(time.run_until([&] { return standing().unanswered; }, 30s));
   time.run_for(1h);
   EXPECT_EQ(told("does not answer"), 1);
+  Hub late(time, broker, "late");
+  time.run_for(10s);
+  EXPECT_EQ(told("does not answer"), 1);  // Who has only just asked has no reason to complain.
+  time.run_for(10s);
+  EXPECT_EQ(told("does not answer"), 2);
   site = std::make_unique<Site>(time, broker, source, "p2", 2);
   EXPECT_TRUE(time.run_until([&] { return standing().following; }));
   EXPECT_FALSE(standing().unanswered);
-  EXPECT_EQ(told("answers again"), 1);
+  EXPECT_EQ(told("answers again"), 2);
 }
 
 TEST_F(ProvideAndFollow, ACopyFromAProviderWithoutItsApiServerIsKnownToBeOld) {

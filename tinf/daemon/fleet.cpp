@@ -143,8 +143,9 @@ void Fleet::match_scopes(const ClusterView& cluster) {
   for (auto& [name, scoped] : scopes_) {
     if (name.first != cluster.name) continue;
     const bool withdrawn = keep.count(name.second) == 0;
-    const bool replaced = std::any_of(keep.begin(), keep.end(), [&](const Resource& other) {
-      return other.group == name.second.group && other.name == name.second.name;
+    const Resource& mine = name.second;
+    const bool replaced = std::any_of(keep.begin(), keep.end(), [&mine](const Resource& other) {
+      return other.group == mine.group && other.name == mine.name;
     });
     if (withdrawn && !scoped->withdrawn && !replaced && scoped->store.size() > 0) {
       log_.warning("no longer offered: its copy stays as it is",

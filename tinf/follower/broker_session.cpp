@@ -64,7 +64,8 @@ struct BrokerSession::Channel {
           const StoreReader* where)
       : cluster(std::move(cluster_name)),
         follower(scope, std::move(options), runtime.clock, runtime.random),
-        store(where) {
+        store(where),
+        heard_at(runtime.clock.now()) {
     if (store == nullptr) return;
     follower.find_stored_with([reader = store](const ObjectKey& key) {
       auto found = reader->get(key);
@@ -84,7 +85,7 @@ struct BrokerSession::Channel {
   bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
   bool unproven = false;                 // Its store was taken up, and it was not told yet that it is equal.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;
-  TimePoint heard_at{};  // The last moment at which nothing was asked, or something was answered.
+  TimePoint heard_at;  // The last moment at which nothing was asked, or something was answered.
 };
 
 // The events of one channel, as long as they continue what was delivered.

@@ -245,7 +245,8 @@ void MqttTransport::Session::on_publish_refused(const std::string& topic, Error 
 
 void MqttTransport::Session::on_too_large(const std::string& topic, std::size_t bytes) {
   refused_->add();
-  const std::size_t smaller = std::max(kSmallestLimit, bytes / 2);
+  // Steps are large: whoever waits for what was refused asks again later each time.
+  const std::size_t smaller = std::max(kSmallestLimit, bytes / 4);
   if (smaller >= limit_) return;  // One of several that were on their way.
   if (limit_ == options_.maximum_message_bytes) {
     log_.warning(
