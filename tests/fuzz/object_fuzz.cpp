@@ -71,6 +71,21 @@ void same_but_for(const ParseOptions& options, const Object& object, const json:
   demand(*kept == expected, "an object is kept as it came but for what the options say", object.raw());
 }
 
+// Names and versions are what another reader makes of their JSON, escapes and all.
+void same_texts(const Object& object, const json::object& came) {
+  const auto text = [](const json::object& of, std::string_view name) {
+    const json::value* const value = of.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : std::string_view();
+  };
+  const json::object& metadata = came.at("metadata").as_object();
+  demand(object.name() == text(metadata, "name"), "a name is its text", object.raw());
+  demand(object.namespace_name() == text(metadata, "namespace"), "a namespace is its text", object.raw());
+  demand(object.uid() == text(metadata, "uid"), "a uid is its text", object.raw());
+  demand(object.resource_version() == text(metadata, "resourceVersion"), "a version is its text", object.raw());
+  demand(ObjectKey::from_string(object.key().to_string()) == object.key(), "a key can be written and read",
+         object.raw());
+}
+
 // Of a label that is there twice, the first one counts.
 std::string value_of(const std::vector<std::pair<std::string, std::string>>& labels, const std::string& key) {
   return std::find_if(labels.begin(), labels.end(), [&](const auto& label) { return label.first == key; })->second;
@@ -96,7 +111,10 @@ void play_object(std::string_view input) {
   const Object& kept = **object;
   if (form == 1) demand(kept.raw() == text.view(), "an object that nothing is cut from keeps its bytes");
   const auto came = tree_of(text.view());
-  if (came) same_but_for(options, kept, *came);
+  if (came) {
+    same_but_for(options, kept, *came);
+    same_texts(kept, came->as_object());
+  }
 
   ParseOptions as_it_is;
   as_it_is.keep_managed_fields = true;
