@@ -54,11 +54,10 @@ struct MqttOptions {
 // Guarantees what Transport says. Sessions are clean: the broker keeps nothing for us while we are away. Inbound
 // messages of QoS 1 are acknowledged when they are read from the socket, not when they are dealt with: the
 // acknowledgements that count are those of the protocol above. A broker that acknowledges with "packet too large"
-// without having announced a limit lowers our own, to a quarter of what it refused and 2 KiB at least; at QoS 0 no broker
-// says so. Connects for ever; that the broker is away is no error,
-// and is logged once per outage. TransportDisconnected is also reported when connecting fails, once per kind of reason:
-// Unauthorized (credentials, certificates), Forbidden, Invalid (client id refused, no MQTT 5), Conflict (another client
-// took our id).
+// without having announced a limit lowers our own, to a quarter of what it refused and 2 KiB at least; at QoS 0 no
+// broker says so. Connects for ever; that the broker is away is no error, and is logged once per outage.
+// TransportDisconnected is also reported when connecting fails, once per kind of reason: Unauthorized (credentials,
+// certificates), Forbidden, Invalid (client id refused, no MQTT 5), Conflict (another client took our id).
 //
 // While the receive queue is full acknowledgements are not read either, so that publish() may wait for receive(): never
 // await both in one task. A receiver that stalls for longer than the keepalive loses the connection. Confined to the
