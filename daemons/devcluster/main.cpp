@@ -13,12 +13,11 @@ using namespace tinf;
 
 namespace {
 
-Task<void> serve(Runtime& runtime, api::ApiServer& server, std::string kubeconfig_out, int& code) {
+Task<void> serve(Runtime& runtime, api::ApiServer& server, std::string file, int& code) {
   auto ready = co_await server.listen();
   umask(077);  // The kubeconfig may hold a token.
-  const bool wanted = ready && !kubeconfig_out.empty();
-  if (wanted && !(std::ofstream(kubeconfig_out) << server.kubeconfig("devcluster") << std::flush))
-    ready = Error(Code::Internal, kubeconfig_out + " cannot be written");
+  if (ready && !file.empty() && !(std::ofstream(file) << server.kubeconfig("devcluster") << std::flush))
+    ready = Error(Code::Internal, file + " cannot be written");
   if (!ready) {
     std::cerr << "devcluster: " << ready.error().message << "\n";
     code = 1;
