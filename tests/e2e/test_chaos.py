@@ -164,6 +164,15 @@ class Chaos(ScenarioCase):
         if fault.hides is not None:
             self.hidden_until = max(self.hidden_until, now + fault.hides)
 
+    def end_all(self, lasting):
+        for fault, begun in lasting:
+            fault.end()
+            self.end_of(fault, begun)
+
+    def wait_for_parts(self):
+        for part in (self.broker, self.etcd, self.api):
+            part.wait_ready()
+
     def touch(self):
         """One change that every informer sees."""
         self.api.put("/api/v1/namespaces/default/configmaps", {
@@ -183,16 +192,12 @@ class Chaos(ScenarioCase):
         while time.monotonic() < until:
             number += 1
             lasting = self.make_two_faults()
-            self.broker.wait_ready()
-            self.etcd.wait_ready()
-            self.api.wait_ready()
+            self.wait_for_parts()
             # The load goes on while what was held back comes out.
             time.sleep(max(0, self.hidden_until - time.monotonic()))
             with churn.quiet():
                 witness.look(not_before=self.hidden_until)
-            for fault, begun in lasting:
-                fault.end()
-                self.end_of(fault, begun)
+            self.end_all(lasting)
             if number % ROUNDS_TO_EQUALITY == 0:
                 with churn.quiet():
                     began = time.monotonic()
@@ -201,6 +206,10 @@ class Chaos(ScenarioCase):
                     self.etcd.save("older")
                     self.api.wait_ready()
         self.assertGreater(number, 0)
+        # The last ones end together with the load.
+        self.end_all(self.make_two_faults())
+        self.wait_for_parts()
+        churn.stop()
 
     def seconds_to_proof(self, quiet):
         """From the end of the last fault until every scope is proven equal as of a moment after it."""
@@ -228,7 +237,6 @@ class Chaos(ScenarioCase):
         outcome = "FAILED: it was interrupted"
         try:
             self.run_rounds(churn, witness)
-            churn.stop()
             quiet = time.monotonic()
             self.wait_until_equal()
             seconds = self.seconds_to_proof(quiet)
