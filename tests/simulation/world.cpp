@@ -248,9 +248,10 @@ class World {
 
   // The API server ends the watch, and is away for a while: what changes meanwhile is found by a list.
   void lose_watch(Duration away) {
+    if (watching_) current_at_ = clock_.now();
     watching_ = false;
     outage_until_ = std::max(outage_until_, clock_.now() + away);
-    if (provider_) provider_->report(clock_.now(), scope_.id(), Error(Code::Unavailable, "away"));
+    if (provider_) provider_->report(current_at_, scope_.id(), Error(Code::Unavailable, "away"));
     pump_provider();
   }
 
@@ -606,6 +607,7 @@ class World {
   std::uint64_t provider_life_ = 0;
   bool provider_up_ = false;
   bool watching_ = false;
+  TimePoint current_at_{};  // When the watch was last lost.
   bool listing_ = false;
   std::map<std::string, std::map<std::uint64_t, Fingerprint>> states_;
 
