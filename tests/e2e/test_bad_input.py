@@ -12,6 +12,7 @@ from real import (ApiServer, Authority, Daemon, Etcd, Mosquitto, NatsServer, Rel
 ACCESS_RULES = """pattern readwrite /payload/%u/#
 pattern read /signal/%u
 pattern read /signal/_all
+pattern readwrite /signal/_client/%c
 user hub
 topic write /signal/#
 topic read /signal/_client/+
@@ -144,7 +145,8 @@ class CommandLines(ScenarioCase):
         informer.wait_for_error(f"127.0.0.1:{relay.port} closed the connection without an answer.*use one that speaks MQTT 5")
         relay.resume()
         informer.wait_for_error("connected")
-        self.assertEqual(len([line for line in informer.errors if str(relay.port) in line]), 2, informer.errors)
+        said = [line for line in informer.errors if f":{relay.port}" in line]
+        self.assertEqual(len(said), 2, informer.errors)
 
 
 class Refusals(ScenarioCase):

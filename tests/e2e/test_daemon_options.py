@@ -56,7 +56,7 @@ class Brokers(OptionCase):
     def test_a_client_certificate_is_the_name_at_the_broker(self):
         broker = self.start(Mosquitto(client_certificates=True, acl=(
             "pattern readwrite /payload/%u/#\npattern read /signal/%u\npattern read /signal/_all\n"
-            "user hub\ntopic write /signal/#\ntopic read /signal/_client/+\ntopic read /payload/#\n")))
+            "pattern readwrite /signal/_client/%c\nuser hub\ntopic write /signal/#\ntopic read /signal/_client/+\ntopic read /payload/#\n")))
 
         def signed(name):
             certificate, key = broker.client_certificate(name)

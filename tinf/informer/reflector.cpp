@@ -356,6 +356,16 @@ Task<ReflectorStep> Reflector::watch() {
     stream_ = std::move(**opened);
   }
   const TimePoint opened_at = runtime_.clock.now();
+  if (doubtful_ && probes()) {
+    // Nothing that this watch says or does not say counts before the source has said where it stands.
+    auto answer = co_await within(runtime_.clock, opened_at + options_.open_deadline, source_.list(scope_, probe()));
+    if (!answer || !*answer) {
+      co_return wait_then(ReflectorStep::Watching,
+                          answer ? answer->error() : Error(Code::Timeout, "the source does not say where it stands"));
+    }
+    doubtful_ = false;
+    if ((*answer)->version.is_before(version_)) co_return list_from_latest();
+  }
   current_at_ = opened_at;
   if (synced_) set_state(ScopeState::Live);
 
@@ -452,31 +462,25 @@ ReflectorStep Reflector::watch_expired() {
   return wait_then(listing(), Error(Code::Expired, "the version of a list had expired before its watch could start"));
 }
 
+// The source's own word on where it stands, as cheap as it is to be had.
+ListOptions Reflector::probe() {
+  ListOptions asked;
+  asked.page_size = 1;
+  asked.version_only = true;
+  return asked;
+}
+
 Task<Reflector::Alarm> Reflector::watchdog(TimePoint cut) {
   Clock& clock = runtime_.clock;
-  const bool probes = traits_.decimal_versions && options_.probe_after > Duration();
-  TimePoint probe_at = TimePoint::max();
-  if (probes && doubtful_) {
-    // Of a busy watch each batch begins here anew, and takes the probe before with it.
-    probe_at = probed_at_ ? std::max(clock.now(), *probed_at_ + options_.probe_again) : clock.now();
-  } else if (probes) {
-    probe_at = clock.now() + options_.probe_after;
-  }
+  TimePoint probe_at = probes() ? clock.now() + options_.probe_after : TimePoint::max();
   while (true) {
     if (relist_asked_) co_return Alarm::RelistAsked;
     if (clock.now() >= cut) co_return Alarm::Silent;
     if (clock.now() >= probe_at) {
-      ListOptions asked;
-      asked.page_size = 1;
-      asked.version_only = true;
-      probed_at_ = clock.now();
       auto answer =
-          co_await within(clock, std::min(cut, clock.now() + options_.open_deadline), source_.list(scope_, asked));
-      if (answer && *answer) {
-        doubtful_ = false;
-        if ((*answer)->version.is_before(version_)) co_return Alarm::Rewound;
-      }
-      probe_at = clock.now() + (doubtful_ ? options_.probe_again : options_.probe_after);
+          co_await within(clock, std::min(cut, clock.now() + options_.open_deadline), source_.list(scope_, probe()));
+      if (answer && *answer && (*answer)->version.is_before(version_)) co_return Alarm::Rewound;
+      probe_at = clock.now() + options_.probe_after;
       continue;
     }
     co_await wake_.wait_until(clock, std::min(cut, probe_at));

@@ -42,7 +42,6 @@ struct ReflectorOptions {
   Duration short_watch = std::chrono::seconds(1);   // One that ends sooner, without events, has failed.
   // A watch this quiet is suspected to stand at a version that the source has lost; zero: never.
   Duration probe_after = std::chrono::minutes(5);
-  Duration probe_again = std::chrono::seconds(10);  // After one that was not answered, while there is a doubt.
 
   BackoffOptions backoff;
   // For Forbidden and NotFound: a state that a person or a CRD changes, not a passing fault.
@@ -113,6 +112,8 @@ class Reflector {
   Task<ReflectorStep> wait();
 
   Task<Result<void>> store(Snapshot all, TimePoint asked_at);
+  bool probes() const { return traits_.decimal_versions && options_.probe_after > Duration(); }
+  static ListOptions probe();
   Task<Alarm> watchdog(TimePoint cut);  // Returns when the open stream is no longer worth waiting for.
   Task<bool> collect(std::map<ObjectKey, ObjectPtr>& set, ResourceVersion& at, std::optional<Error>& failure);
 
@@ -153,11 +154,10 @@ class Reflector {
   bool list_latest_ = false;   // The next list asks for "", because our version is gone or not to be trusted.
   bool list_unpaged_ = false;  // The next list asks for all at once, because a page's token expired.
   int page_size_;
-  bool streaming_;                      // Streaming lists are worth a try.
-  int streams_broken_ = 0;              // Streaming lists in a row that ended before their set was complete.
-  int failed_watches_ = 0;              // In a row, from the same version.
-  int lists_without_health_ = 0;        // Since a watch last made progress.
-  std::optional<TimePoint> probed_at_;  // The last probe that was sent, answered or not.
+  bool streaming_;                // Streaming lists are worth a try.
+  int streams_broken_ = 0;        // Streaming lists in a row that ended before their set was complete.
+  int failed_watches_ = 0;        // In a row, from the same version.
+  int lists_without_health_ = 0;  // Since a watch last made progress.
   TimePoint current_at_;
   ScopeStatus status_;
   std::optional<Code> logged_code_;
