@@ -76,7 +76,12 @@ void play_broker_url(std::string_view input) {
 }
 
 void play_options(std::string_view input) {
-  const daemon::YamlConfig config;
+  CLI::App app("fuzz");
+  std::string broker;
+  bool tls = false;
+  app.add_option("-b,--broker", broker);
+  app.add_flag("--tls", tls);
+  const daemon::YamlConfig config(app);
   std::istringstream stream{std::string(input)};
   try {
     (void)config.from_config(stream);
