@@ -2,17 +2,36 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <iterator>
 #include <map>
+#include <sstream>
 
 namespace tinf::daemon {
+namespace {
+
+// By its lines: yaml-cpp's own way to read all documents finds ever more of them in some that are broken.
+bool has_second_document(const std::string& text) {
+  std::istringstream lines(text);
+  bool content = false;
+  for (std::string line; std::getline(lines, line);) {
+    const bool marker = line.starts_with("---") && line.find_first_not_of(" \t\r", 3) != 3;
+    if (marker && content) return true;
+    const std::size_t first = line.find_first_not_of(" \t\r");
+    content = content || (!marker && first != std::string::npos && line[first] != '#' && line[first] != '%');
+  }
+  return false;
+}
+
+}  // namespace
 
 std::vector<CLI::ConfigItem> YamlConfig::from_config(std::istream& input) const {
   std::vector<CLI::ConfigItem> items;
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(input);
-    if (documents.empty() || (documents.size() == 1 && documents.front().IsNull())) return items;
-    if (documents.size() > 1) throw CLI::ConfigError("the configuration file must be one YAML document, and is more");
-    const YAML::Node& root = documents.front();
+    const std::string text(std::istreambuf_iterator<char>(input), {});
+    if (has_second_document(text))
+      throw CLI::ConfigError("the configuration file must be one YAML document, and is more");
+    const YAML::Node root = YAML::Load(text);
+    if (!root.IsDefined() || root.IsNull()) return items;
     if (!root.IsMap()) throw CLI::ConfigError("the configuration file must be a YAML mapping of flag names to values");
     std::map<const CLI::Option*, std::string> seen;
     for (const auto& entry : root) {
