@@ -46,6 +46,7 @@ class DirectCluster final : public ClusterCore {
     return std::make_unique<kube::KubeListerWatcher>(*client_);
   }
   bool following(const Scope&) const override { return true; }
+  std::optional<Error> ended() const override { return std::nullopt; }
   bool one_source_a_scope() const override { return false; }
 
  private:
@@ -115,6 +116,7 @@ class ClusterBehindBroker final : public ClusterCore {
     const auto standing = session_->standing(cluster_, scope.id());
     return standing && standing->following;
   }
+  std::optional<Error> ended() const override { return ended_; }
   bool one_source_a_scope() const override { return true; }
 
  private:

@@ -15,10 +15,9 @@ namespace {
 constexpr Duration kGateLook = std::chrono::milliseconds(20);
 
 // Nothing: `stopping` came first.
-Task<std::optional<Result<void>>> wait_synced_unless(SharedInformer& informer, TimePoint deadline,
-                                                     std::shared_ptr<Signal> stopping) {
-  auto first = co_await first_of(informer.wait_synced(deadline), stopping->wait());
-  if (auto* synced = std::get_if<0>(&first)) co_return std::move(*synced);
+Task<std::optional<Result<void>>> unless(std::shared_ptr<Signal> stopping, Task<Result<void>> synced) {
+  auto first = co_await first_of(std::move(synced), stopping->wait());
+  if (auto* result = std::get_if<0>(&first)) co_return std::move(*result);
   co_return std::nullopt;
 }
 
@@ -143,7 +142,7 @@ Result<void> Controller::run(std::stop_token stop) {
     const auto stopping = std::make_shared<Signal>();
     std::stop_callback wake(stop, [&] { engine.post([stopping] { stopping->notify(); }); });
     const TimePoint deadline = engine.runtime().clock.now() + state.options.sync_patience;
-    const auto synced = engine.run(wait_synced_unless(*informer.state_->informer, deadline, stopping));
+    const auto synced = engine.run(unless(stopping, informer.state_->wait_synced(deadline)));
     if (!synced) return Result<void>();
     if (!*synced) return *synced;
   }

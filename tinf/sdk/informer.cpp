@@ -35,6 +35,13 @@ Registration::~Registration() {
   engine.call([this] { state_->registration.reset(); });
 }
 
+Task<Result<void>> Informer::State::wait_synced(TimePoint deadline) {
+  auto synced = co_await informer->wait_synced(deadline);
+  // The source's own last words may be older than the end of all sources, and name something else.
+  if (auto end = core->ended(); !synced && end) co_return std::move(*end);
+  co_return synced;
+}
+
 void Informer::State::end(State* state) {
   // The engine may be the core's last use, so the core outlives this call.
   const std::shared_ptr<ClusterCore> core = state->core;
@@ -123,7 +130,7 @@ Result<Registration> Informer::add(Handlers handlers, std::chrono::milliseconds 
 
 Result<void> Informer::wait_synced(std::chrono::milliseconds patience) {
   Engine& engine = state_->core->engine();
-  return engine.run(state_->informer->wait_synced(engine.runtime().clock.now() + patience));
+  return engine.run(state_->wait_synced(engine.runtime().clock.now() + patience));
 }
 
 bool Informer::synced() const {

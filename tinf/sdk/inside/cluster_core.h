@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tinf/contract/lister_watcher.h"
@@ -25,6 +26,8 @@ class ClusterCore {
   virtual std::unique_ptr<ListerWatcher> open(const StoreReader* store) = 0;
   // On the loop. What a source's open watch does not tell: whether the way to the cluster is there.
   virtual bool following(const Scope& scope) const = 0;
+  // On the loop. Why no source of this cluster will ever hear anything again, if that is so.
+  virtual std::optional<Error> ended() const = 0;
   // Whether only one source may follow a scope. Then informers of it share one copy: these.
   virtual bool one_source_a_scope() const = 0;
   std::map<Scope, std::weak_ptr<Informer::State>> informers;  // On the loop.

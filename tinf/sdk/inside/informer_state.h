@@ -16,6 +16,8 @@ struct Informer::State {
         informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, store, store,
                                                   std::move(options))) {}
 
+  // On the loop.
+  Task<Result<void>> wait_synced(TimePoint deadline);
   // Ends it on the loop, whoever holds the last handle.
   static void end(State* state);
 
