@@ -286,6 +286,7 @@ class World {
       consumer.altered = false;
     } else {
       consumer.store.clear();
+      consumer.stored_at = wire::Position();
       consumer.shown.clear();
     }
     follower_connects(i, true);
