@@ -1,7 +1,6 @@
 #include "tinf/follower/broker_session.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "tinf/base/first_of.h"
 
@@ -23,215 +22,7 @@ constexpr std::size_t kWaitingEvents = 2048;     // From which on who takes them
 constexpr int kTurnsOfConsumer = 64;             // for so long.
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
-// How often a part of a large store is measured, and how long all parts of any store take: less than a digest's
-// interval.
-constexpr Duration kMeasureEvery = 200ms;
-constexpr Duration kMeasureRound = 20s;
-constexpr std::size_t kMeasureAtLeast = 64;
-// A store that differs again so soon after its repair is altered faster than it is repaired, or does not take repairs.
-constexpr Duration kRepairAgain = 2s;
-constexpr Duration kRepairedFor = 30s;
-
-// What a store is told to be at. A copy that is not exactly what its position stands for cannot go on from there alone.
-std::string version_of(const wire::Position& position, bool exact) {
-  return position.epoch + "/" + std::to_string(position.sequence) + (exact ? "" : "+");
-}
-
-// Nothing if the version is none of ours, or not exact.
-wire::Position position_of(const std::string& version) {
-  wire::Position position;
-  const std::size_t slash = version.find('/');
-  if (slash == std::string::npos) return position;
-  const char* const end = version.data() + version.size();
-  const auto parsed = std::from_chars(version.data() + slash + 1, end, position.sequence);
-  if (parsed.ec == std::errc() && parsed.ptr == end) position.epoch = version.substr(0, slash);
-  return position;
-}
-
-// The provider keeps one subscription for each client and scope: two followers of it would take each other's answers.
-Error taken(const std::string& cluster, const Scope& scope) {
-  return Error(Code::AlreadyExists, scope.resource.group_resource() + " of cluster " + cluster + " (scope " +
-                                        scope.id() +
-                                        ") are followed through this session already: share that copy, or open another "
-                                        "session with a client id of its own");
-}
-
 }  // namespace
-
-// A follower with those who wait for it.
-struct BrokerSession::Channel {
-  Channel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime,
-          const StoreReader* where)
-      : cluster(std::move(cluster_name)),
-        follower(scope, std::move(options), runtime.clock, runtime.random),
-        store(where),
-        heard_at(runtime.clock.now()) {
-    if (store == nullptr) return;
-    follower.find_stored_with([reader = store](const ObjectKey& key) {
-      auto found = reader->get(key);
-      return found ? std::move(*found) : nullptr;
-    });
-  }
-
-  const std::string cluster;
-  Follower follower;
-  Signal changed;         // Deliveries have come.
-  std::string delivered;  // The version that the consumer stands at.
-  const StoreReader* const store;
-  TimePoint measure_at{};                // The next part of the store.
-  ObjectKey measure_from;                // The next one begins here.
-  std::optional<TimePoint> repaired_at;  // By what was measured of the store.
-  bool admitted = false;                 // It has asked, and is not yet following.
-  bool waited_for = false;               // The consumer has stored all that it was given, and waits for more.
-  bool unproven = false;                 // Its store was taken up, and it was not told yet that it is equal.
-  std::function<void(std::size_t, std::optional<std::size_t>)> progress;
-  TimePoint heard_at;  // The last moment at which nothing was asked, or something was answered.
-};
-
-// The events of one channel, as long as they continue what was delivered.
-class BrokerSession::Stream final : public WatchStream {
- public:
-  Stream(BrokerSession& session, std::shared_ptr<Channel> channel) : session_(session), channel_(std::move(channel)) {}
-  ~Stream() override { channel_->waited_for = false; }
-
-  Task<Result<EventBatch>> next() override {
-    // Whoever asks for more has stored what came before.
-    Channel& channel = *channel_;
-    if (session_.check_store(channel)) channel.follower.consumed();
-    while (true) {
-      if (session_.ended_) co_return *session_.ended_;
-      const Follower::Delivery* const waiting = channel.follower.peek_delivery();
-      if (waiting == nullptr && channel.unproven && channel.follower.proven_at()) {
-        channel.unproven = false;
-        EventBatch whole;
-        whole.version = ResourceVersion(channel.delivered);
-        whole.initial_events_end = true;
-        co_return whole;
-      }
-      if (waiting == nullptr) {
-        channel.waited_for = true;
-        co_await channel.changed.wait();
-        channel.waited_for = false;
-        continue;
-      }
-      if (std::holds_alternative<Follower::FullSet>(*waiting)) {
-        co_return Error(Code::Expired, "the copy cannot be continued: the provider sends the whole set");
-      }
-      auto delivery = channel.follower.next_delivery();
-      if (auto* refusal = std::get_if<Error>(&*delivery)) co_return std::move(*refusal);
-      auto& changes = std::get<Follower::Changes>(*delivery);
-      EventBatch batch;
-      batch.events = std::move(changes.events);
-      batch.version = ResourceVersion(version_of(changes.at, changes.exact));
-      channel.delivered = batch.version.text();
-      co_return batch;
-    }
-  }
-
- private:
-  BrokerSession& session_;
-  std::shared_ptr<Channel> channel_;
-};
-
-class BrokerSession::Source final : public ListerWatcher {
- public:
-  Source(BrokerSession& session, std::string cluster, const StoreReader* store)
-      : session_(session), cluster_(std::move(cluster)), store_(store) {}
-  ~Source() override {
-    for (const auto& [id, channel] : channels_) session_.close(*channel);
-  }
-
-  SourceTraits traits() const override {
-    SourceTraits traits;
-    traits.takes_up_stores = store_ != nullptr;
-    return traits;
-  }
-
-  Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
-    if (!options.once) {
-      auto opened = co_await channel(scope);
-      if (!opened) co_return opened.error();
-      co_return co_await whole_set(std::move(*opened), std::move(options));
-    }
-    if (channels_.count(scope.id()) > 0) co_return taken(cluster_, scope);
-    auto opened = co_await session_.channel(cluster_, scope, nullptr);
-    if (!opened) co_return opened.error();
-    struct Closing {
-      Closing(BrokerSession& s, std::shared_ptr<Channel> c) : session(s), channel(std::move(c)) {}
-      ~Closing() { session.close(*channel); }
-      Closing(const Closing&) = delete;
-      Closing& operator=(const Closing&) = delete;
-      BrokerSession& session;
-      const std::shared_ptr<Channel> channel;
-    } closing(session_, std::move(*opened));
-    co_return co_await whole_set(closing.channel, std::move(options));
-  }
-
-  Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
-    if (options.initial_events)
-      co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
-    auto opened = co_await channel(scope);
-    if (!opened) co_return opened.error();
-    auto channel = std::move(*opened);
-    if (channel->delivered.empty()) session_.take_up(*channel, options.from);
-    if (channel->delivered.empty() || channel->delivered != options.from.text()) {
-      co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
-    }
-    std::unique_ptr<WatchStream> stream = std::make_unique<Stream>(session_, std::move(channel));
-    co_return stream;
-  }
-
- private:
-  // The one in which this source follows `scope`.
-  Task<Result<std::shared_ptr<Channel>>> channel(const Scope& scope) {
-    const auto known = channels_.find(scope.id());
-    if (known != channels_.end()) co_return known->second;
-    auto opened = co_await session_.channel(cluster_, scope, store_);
-    if (opened) channels_.emplace(scope.id(), *opened);
-    co_return opened;
-  }
-
-  Task<Result<Snapshot>> whole_set(std::shared_ptr<Channel> channel, ListOptions options) {
-    // A list that is given up must not be told of any further.
-    struct Telling {
-      Telling(Channel& c, ListOptions& asked) : channel(c) { channel.progress = std::move(asked.progress); }
-      ~Telling() { channel.progress = nullptr; }
-      Telling(const Telling&) = delete;
-      Telling& operator=(const Telling&) = delete;
-      Channel& channel;
-    } telling(*channel, options);
-    // A set that waits already is the newest; otherwise, whoever lists a second time does not trust what it has.
-    const bool waiting = channel->follower.peek_delivery() &&
-                         std::holds_alternative<Follower::FullSet>(*channel->follower.peek_delivery());
-    if (!waiting && !channel->delivered.empty()) {
-      channel->follower.repair_from(Inventory());
-      channel->delivered.clear();
-    }
-    channel->unproven = false;
-    session_.pump(*channel);
-    while (true) {
-      if (session_.ended_) co_return *session_.ended_;
-      auto delivery = channel->follower.next_delivery();
-      if (!delivery) {
-        co_await channel->changed.wait();
-        continue;
-      }
-      if (auto* refusal = std::get_if<Error>(&*delivery)) co_return std::move(*refusal);
-      auto* set = std::get_if<Follower::FullSet>(&*delivery);
-      if (set == nullptr) continue;  // Changes to a set that the caller has given up.
-      Snapshot snapshot;
-      snapshot.objects = std::move(set->objects);
-      snapshot.version = ResourceVersion(version_of(set->at, true));
-      channel->delivered = snapshot.version.text();
-      co_return snapshot;
-    }
-  }
-
-  BrokerSession& session_;
-  const std::string cluster_;
-  const StoreReader* const store_;
-  std::map<std::string, std::shared_ptr<Channel>> channels_;  // By scope id.
-};
 
 BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOptions options)
     : runtime_(runtime),
@@ -249,13 +40,16 @@ BrokerSession::BrokerSession(Runtime& runtime, Transport& transport, SessionOpti
 
 BrokerSession::~BrokerSession() = default;
 
-std::unique_ptr<ListerWatcher> BrokerSession::open(const std::string& cluster, const StoreReader* store) {
-  return std::make_unique<Source>(*this, cluster, store);
+// The provider keeps one subscription for each client and scope: two followers of it would take each other's answers.
+Error BrokerSession::taken(const std::string& cluster, const Scope& scope) {
+  return Error(Code::AlreadyExists, scope.resource.group_resource() + " of cluster " + cluster + " (scope " +
+                                        scope.id() +
+                                        ") are followed through this session already: share that copy, or open another "
+                                        "session with a client id of its own");
 }
 
-Task<Result<std::shared_ptr<BrokerSession::Channel>>> BrokerSession::channel(const std::string& cluster,
-                                                                             const Scope& scope,
-                                                                             const StoreReader* store) {
+Task<Result<std::shared_ptr<BrokerChannel>>> BrokerSession::channel(const std::string& cluster, const Scope& scope,
+                                                                    const StoreReader* store) {
   const ChannelName name(cluster, scope.id());
   const TimePoint deadline = runtime_.clock.now() + kFormerLife;
   while (channels_.count(name) > 0) {
@@ -263,7 +57,7 @@ Task<Result<std::shared_ptr<BrokerSession::Channel>>> BrokerSession::channel(con
     const bool let_go = co_await closed_.wait_until(runtime_.clock, deadline);
     if (!let_go && channels_.count(name) > 0) co_return taken(cluster, scope);
   }
-  auto opened = std::make_shared<Channel>(cluster, scope, options_.follower, runtime_, store);
+  auto opened = std::make_shared<BrokerChannel>(cluster, scope, options_.follower, runtime_, store);
   channels_.emplace(name, opened);
   if (reachable(cluster)) admission_.want(name);
   tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {
@@ -274,7 +68,7 @@ Task<Result<std::shared_ptr<BrokerSession::Channel>>> BrokerSession::channel(con
   co_return opened;
 }
 
-void BrokerSession::close(const Channel& channel) {
+void BrokerSession::close(const BrokerChannel& channel) {
   const ChannelName name(channel.cluster, channel.follower.id());
   const auto found = channels_.find(name);
   if (found == channels_.end() || found->second.get() != &channel) return;
@@ -302,56 +96,6 @@ std::optional<BrokerSession::Standing> BrokerSession::standing(const std::string
   standing.progress = follower.progress();
   standing.counts = follower.counts();
   return standing;
-}
-
-// A store that outlived us: what it holds is measured, and repaired where it differs from the provider's set.
-void BrokerSession::take_up(Channel& channel, const ResourceVersion& from) {
-  if (channel.store == nullptr || channel.store->size() == 0 || channel.store->version().text() != from.text()) return;
-  channel.delivered = from.text();
-  channel.unproven = true;
-  measure_all(channel, position_of(from.text()));
-}
-
-void BrokerSession::measure_all(Channel& channel, wire::Position at) {
-  auto measured = channel.store->measure(ObjectKey(), channel.store->size() + 1);
-  if (!measured) return log_.error(measured.error().message);
-  Inventory held;
-  for (const InventoryEntry& entry : *measured) held.put(entry.key, entry.hash);
-  // Where keys are out of order, or a repair was in vain, no range can be relied on: the whole set replaces what is
-  // held.
-  const TimePoint now = runtime_.clock.now();
-  const bool in_vain = channel.repaired_at && now - *channel.repaired_at < kRepairedFor;
-  if (in_vain || held.entries() != *measured) {
-    held = Inventory();
-    channel.delivered.clear();
-  }
-  channel.repaired_at = now;
-  channel.follower.repair_from(std::move(held), std::move(at));
-  pump(channel);
-}
-
-// The store itself against what was received: its own bookkeeping at every turn and before every proof, which is O(1),
-// and the bytes of a part of it, so that all have their turn within a digest's interval. False: it was altered, and is
-// being repaired.
-bool BrokerSession::check_store(Channel& channel) {
-  Follower& follower = channel.follower;
-  if (channel.store == nullptr || channel.delivered.empty() || follower.peek_delivery() != nullptr) return true;
-  if (follower.position().epoch.empty()) return true;  // Not what it should be, and known not to be.
-  bool equal = channel.store->fingerprint() == follower.inventory().fingerprint();
-  if (equal && channel.measure_at <= runtime_.clock.now()) {
-    const std::size_t size = channel.store->size();
-    const std::size_t part = std::max(kMeasureAtLeast, size / (kMeasureRound / kMeasureEvery));
-    channel.measure_at = runtime_.clock.now() + kMeasureRound * part / std::max(size, part);
-    const auto measured = channel.store->measure(channel.measure_from, part);
-    equal = measured && *measured == follower.inventory().entries(KeyRange{channel.measure_from, {}}, part);
-    channel.measure_from = measured && measured->size() == part ? measured->back().key : ObjectKey();
-  }
-  if (equal) return true;
-  if (channel.repaired_at && runtime_.clock.now() - *channel.repaired_at < kRepairAgain) return false;
-  log_.warning("a store differs from what was received: it is repaired",
-               {{"cluster", channel.cluster}, {"resource", follower.scope().resource.group_resource()}});
-  measure_all(channel, wire::Position());
-  return false;
 }
 
 bool BrokerSession::reachable(const std::string& cluster) const {
@@ -547,14 +291,15 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
 }
 
 void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
-  const auto channel_of = [&](const std::string& scope) -> std::map<ChannelName, std::shared_ptr<Channel>>::iterator {
+  const auto channel_of =
+      [&](const std::string& scope) -> std::map<ChannelName, std::shared_ptr<BrokerChannel>>::iterator {
     return channels_.find({cluster, scope});
   };
   if (auto* digest = std::get_if<wire::Digest>(&body)) {
     for (const wire::Digest::Stream& stream : digest->streams) {
       const auto found = channel_of(stream.scope);
       if (found == channels_.end()) continue;
-      if (found->second->waited_for) check_store(*found->second);
+      if (found->second->waited_for) found->second->check_store();
       found->second->follower.receive(stream, std::chrono::seconds(digest->interval_seconds));
       pump(*found->second);
     }
@@ -584,13 +329,13 @@ void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
   admit();
 }
 
-void BrokerSession::heard(Channel& channel) {
+void BrokerSession::heard(BrokerChannel& channel) {
   channel.heard_at = runtime_.clock.now();
   if (silent_.erase(channel.cluster) > 0) log_.info("the provider answers again", {{"cluster", channel.cluster}});
 }
 
 // A presence may outlive its provider, and rights may let it be seen and nothing else.
-void BrokerSession::look_for_silence(Channel& channel) {
+void BrokerSession::look_for_silence(BrokerChannel& channel) {
   const TimePoint now = runtime_.clock.now();
   if (channel.follower.state() != Follower::State::Asking) channel.heard_at = now;
   if (now - channel.heard_at <= kSilence || !silent_.insert(channel.cluster).second) return;
@@ -611,18 +356,13 @@ void BrokerSession::admit() {
 }
 
 // Sends what a follower asks and wakes who waits for it.
-void BrokerSession::pump(Channel& channel) {
+void BrokerSession::pump(BrokerChannel& channel) {
   while (auto request = channel.follower.next_request()) send(options_.topics.signal(channel.cluster), *request);
-  wake(channel);
+  channel.wake();
   if (channel.admitted && channel.follower.state() == Follower::State::Following) {
     channel.admitted = false;
     admission_.done({channel.cluster, channel.follower.id()});
   }
-}
-
-void BrokerSession::wake(Channel& channel) {
-  const bool proven = channel.unproven && channel.follower.proven_at();
-  if (proven || channel.follower.peek_delivery() != nullptr) channel.changed.notify();
 }
 
 void BrokerSession::send(std::string topic, const wire::Body& body, bool retain) {
@@ -678,12 +418,8 @@ Task<void> BrokerSession::tick_loop() {
     const TimePoint now = runtime_.clock.now();
     for (auto& [name, channel] : channels_) {
       look_for_silence(*channel);
-      if (channel->waited_for && check_store(*channel)) {
-        channel->follower.consumed();
-        wake(*channel);
-      }
-      if (channel->follower.next_deadline() > now) continue;
-      channel->follower.tick();
+      if (channel->waited_for && channel->check_store()) channel->follower.consumed();
+      if (channel->follower.next_deadline() <= now) channel->follower.tick();
       pump(*channel);
     }
     admit();

@@ -16,7 +16,7 @@
 #include "tinf/contract/store.h"
 #include "tinf/contract/transport.h"
 #include "tinf/follower/admission.h"
-#include "tinf/follower/follower.h"
+#include "tinf/follower/broker_channel.h"
 #include "tinf/wire/client_claim.h"
 #include "tinf/wire/codec.h"
 #include "tinf/wire/topics.h"
@@ -93,7 +93,6 @@ class BrokerSession {
  private:
   class Source;
   class Stream;
-  struct Channel;
   using ChannelName = std::pair<std::string, std::string>;  // Cluster, scope id.
 
   Task<void> receive_loop(std::optional<Error>& failure);
@@ -112,20 +111,17 @@ class BrokerSession {
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
   void dispatch(const std::string& cluster, wire::Body& body);
   void send(std::string topic, const wire::Body& body, bool retain = false);
-  void pump(Channel& channel);
-  void wake(Channel& channel);
+  void pump(BrokerChannel& channel);
   bool reachable(const std::string& cluster) const;
   void admit();
-  void heard(Channel& channel);
-  void look_for_silence(Channel& channel);
-  void take_up(Channel& channel, const ResourceVersion& from);
-  void measure_all(Channel& channel, wire::Position at);
-  bool check_store(Channel& channel);
+  void heard(BrokerChannel& channel);
+  void look_for_silence(BrokerChannel& channel);
 
   // A new one, of this scope the only one.
-  Task<Result<std::shared_ptr<Channel>>> channel(const std::string& cluster, const Scope& scope,
-                                                 const StoreReader* store);
-  void close(const Channel& channel);
+  Task<Result<std::shared_ptr<BrokerChannel>>> channel(const std::string& cluster, const Scope& scope,
+                                                       const StoreReader* store);
+  static Error taken(const std::string& cluster, const Scope& scope);
+  void close(const BrokerChannel& channel);
 
   // Constant after construction.
   Runtime& runtime_;
@@ -136,10 +132,10 @@ class BrokerSession {
   // Confined to the strand.
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
-  std::map<ChannelName, std::shared_ptr<Channel>> channels_;
-  std::weak_ptr<Channel> fed_;  // By the last message.
-  Signal closed_;               // One of them.
-  std::optional<Error> ended_;  // How run() did.
+  std::map<ChannelName, std::shared_ptr<BrokerChannel>> channels_;
+  std::weak_ptr<BrokerChannel> fed_;  // By the last message.
+  Signal closed_;                     // One of them.
+  std::optional<Error> ended_;        // How run() did.
   Admission admission_;
   std::set<std::string> silent_;  // Clusters that are present and do not answer, as was said.
   wire::Sender sender_;
