@@ -9,7 +9,6 @@ namespace {
 
 constexpr Duration kRefusedRetry = std::chrono::seconds(30);
 constexpr Duration kNotReadyRetry = std::chrono::seconds(10);
-constexpr std::uint32_t kMaximumPages = 1 << 20;
 constexpr int kFruitlessQuestions = 4;
 constexpr int kDigestsBeforeUs = 3;  // One or two may be late.
 constexpr int kSilentDigests = 3;    // Intervals without a word about our stream, after which we ask.
@@ -131,7 +130,10 @@ void Follower::tick() {
         drop_incoming();
         return ask(true);
       }
-      if (incoming_) return fetch_missing();
+      if (incoming_) {
+        fetch(incoming_->missing());
+        return set_deadline(backoff_.next());
+      }
       repair_->ask_again();
       return proceed();
     case State::Asking:
@@ -175,7 +177,7 @@ void Follower::receive(const wire::Frame& frame) {
     if (frame.epoch == repair_->at().epoch) keep_early(frame);
     return;
   }
-  if (incoming_ && frame.epoch == incoming_->at.epoch) {
+  if (incoming_ && frame.epoch == incoming_->at().epoch) {
     // May continue the snapshot that is coming in: kept until that is here.
     keep_early(frame);
     if (frame.epoch != position_.epoch) return;
@@ -318,106 +320,66 @@ void Follower::take_early() {
 void Follower::receive(wire::Page page) {
   if (state_ != State::Asking && state_ != State::Receiving) return;
   const bool answers = page.request == request_ || wire::broken(wire::Rule::AnswersFitTheirQuestion);
-  const bool alien = incoming_ && (incoming_->id != page.snapshot || incoming_->at.epoch != page.at.epoch);
+  const bool alien = incoming_ && !incoming_->has(page);
   if (alien && !wire::broken(wire::Rule::PagesBelongToOneSnapshot)) {
     if (!answers) return;
     drop_incoming();
   }
   if (!incoming_) {
     if (!answers) return;  // It answers an earlier question, perhaps of an earlier life.
-    if (state_ == State::Receiving) state_ = State::Asking;
-    incoming_.emplace();
-    incoming_->id = page.snapshot;
-    incoming_->at = page.at;
-    incoming_->total = page.total;
-    incoming_->fingerprint = page.fingerprint;
-    incoming_->current_at = current_at(page.behind_seconds);
-    incoming_->asked = options_.window;
+    incoming_.emplace(page, options_.window);
+    answer_current_at_ = current_at(page.behind_seconds);
     keep_early_of(page.at.epoch);
     state_ = State::Receiving;
   }
-  const bool contradicts = page.at != incoming_->at && !wire::broken(wire::Rule::PagesBelongToOneSnapshot);
-  const bool beyond_the_last = (incoming_->last && page.number > *incoming_->last) ||
-                               (page.last && incoming_->pages.size() > std::size_t{page.number} + 1);
-  if (contradicts || beyond_the_last || page.number >= kMaximumPages) {
-    drop_incoming();
-    return ask_later();
+  switch (incoming_->receive(std::move(page))) {
+    case IncomingSnapshot::Taken::Contradicts:
+      drop_incoming();
+      return ask_later();
+    case IncomingSnapshot::Taken::Ignored:
+      return;
+    case IncomingSnapshot::Taken::New:
+      break;
   }
-  if (page.number > incoming_->asked + options_.window) return;  // Nobody asked for it.
-  if (incoming_->pages.size() <= page.number) incoming_->pages.resize(page.number + 1);
-  auto& slot = incoming_->pages[page.number];
-  if (slot) return;
-  if (page.last) incoming_->last = page.number;
-  incoming_->objects += page.objects.size();
-  slot = std::move(page.objects);
   backoff_.reset();
   fruitless_ = 0;
-  while (incoming_->contiguous < incoming_->pages.size() && incoming_->pages[incoming_->contiguous])
-    ++incoming_->contiguous;
-  if (incoming_->last && incoming_->contiguous == *incoming_->last + 1) return finish_snapshot();
-
-  // Keep the window full: ask for the next half of it while the other half is under way.
-  const std::uint32_t wanted = incoming_->contiguous + options_.window;
-  if (!incoming_->last && wanted >= incoming_->asked + std::max<std::uint32_t>(options_.window / 2, 1)) {
-    requests_.push_back(wire::Fetch{options_.client, id_, incoming_->id, {{incoming_->asked, wanted}}, {}});
-    incoming_->asked = wanted;
-  }
+  if (incoming_->whole()) return finish_snapshot();
+  if (const auto pages = incoming_->next_pages()) fetch({*pages});
   set_deadline(backoff_.next());
 }
 
-// Pages that should be here and are not: lost on the way, or with the provider that had them.
-void Follower::fetch_missing() {
-  wire::Fetch fetch{options_.client, id_, incoming_->id, {}, {}};
-  const std::uint32_t end = incoming_->last ? *incoming_->last + 1 : incoming_->asked;
-  for (std::uint32_t page = incoming_->contiguous; page < end; ++page) {
-    if (page < incoming_->pages.size() && incoming_->pages[page]) continue;
-    if (!fetch.pages.empty() && fetch.pages.back().second == page) {
-      ++fetch.pages.back().second;
-    } else {
-      fetch.pages.emplace_back(page, page + 1);
-    }
-  }
-  requests_.push_back(std::move(fetch));
-  set_deadline(backoff_.next());
+void Follower::fetch(std::vector<IncomingSnapshot::Pages> pages) {
+  requests_.push_back(wire::Fetch{options_.client, id_, incoming_->id(), std::move(pages), {}});
 }
 
 void Follower::finish_snapshot() {
-  Incoming done = std::move(*incoming_);
+  const wire::Position at = incoming_->at();
+  auto set = std::move(*incoming_).finish();
   drop_incoming();
-  Inventory found;
-  std::vector<ObjectPtr> objects;
-  objects.reserve(done.objects);
-  for (auto& page : done.pages) {
-    for (ObjectPtr& object : *page) {
-      found.put(object->namespace_name(), object->name(), EntryHash::of(*object));
-      objects.push_back(std::move(object));
-    }
-    page.reset();
-  }
-  if (found.fingerprint() != done.fingerprint || objects.size() != done.total) {
+  if (!set) {
     position_ = wire::Position();
     return ask_later();
   }
   // Frames were faster. Where the copy stood there already when it asked, the provider knows better: no stream of its
   // own has led us there.
-  const bool overtaken = position_.epoch == done.at.epoch && done.at.sequence < position_.sequence;
-  if (overtaken && (asked_have_.epoch != done.at.epoch || asked_have_.sequence <= done.at.sequence)) return ask(true);
+  const bool overtaken = position_.epoch == at.epoch && at.sequence < position_.sequence;
+  if (overtaken && (asked_have_.epoch != at.epoch || asked_have_.sequence <= at.sequence)) return ask(true);
   ++counts_.snapshots;
   ask_whole_ = false;
-  inventory_ = std::move(found);
+  inventory_ = std::move(set->inventory);
   // What waits for the store is older than this set.
   drop_deliveries();
-  deliver(FullSet{std::move(objects), done.at});
-  stand_at(done.at, done.current_at);
+  deliver(FullSet{std::move(set->objects), at});
+  stand_at(at, answer_current_at_);
 }
 
-// The copy has become the provider's set of that position, by other ways than frames. That counts as a proof.
 // When the provider's own set was current, as it says now.
 TimePoint Follower::current_at(std::uint32_t behind_seconds) {
   behind_ = std::chrono::seconds(behind_seconds);
   return clock_.now() - behind_;
 }
 
+// The copy has become the provider's set of that position, by other ways than frames. That counts as a proof.
 void Follower::stand_at(const wire::Position& position, TimePoint current_at) {
   position_ = position;
   complete_from_ = 0;
@@ -431,7 +393,7 @@ void Follower::stand_at(const wire::Position& position, TimePoint current_at) {
 void Follower::receive(const wire::Ranges& ranges) {
   if (state_ == State::Asking && ranges.request == request_ && !inventory_.empty()) {
     repair_.emplace(options_.client, ranges, inventory_);
-    repair_current_at_ = current_at(ranges.behind_seconds);
+    answer_current_at_ = current_at(ranges.behind_seconds);
     keep_early_of(ranges.at.epoch);
     state_ = State::Repairing;
   } else if (!repair_ || ranges.snapshot != repair_->snapshot() || !repair_->receive(ranges)) {
@@ -472,7 +434,7 @@ void Follower::finish_repair() {
   inventory_ = std::move(repair->inventory);
   delivered_events_ += repair->events.size();
   deliver(Changes{std::move(repair->events), done.at(), true});
-  stand_at(done.at(), repair_current_at_);
+  stand_at(done.at(), answer_current_at_);
 }
 
 void Follower::receive(const wire::Notice& notice) {
@@ -568,7 +530,7 @@ void Follower::prove() {
 }
 
 Follower::Progress Follower::progress() const {
-  if (incoming_) return Progress{incoming_->objects, incoming_->total};
+  if (incoming_) return Progress{incoming_->objects(), incoming_->total()};
   if (repair_) return Progress{repair_->total() - std::min(repair_->total(), repair_->missing()), repair_->total()};
   return Progress{inventory_.size(), inventory_.size()};
 }

@@ -12,6 +12,7 @@
 
 #include "tinf/base/backoff.h"
 #include "tinf/base/clock.h"
+#include "tinf/follower/incoming_snapshot.h"
 #include "tinf/follower/patched.h"
 #include "tinf/follower/reconciliation.h"
 #include "tinf/object/inventory.h"
@@ -117,22 +118,6 @@ class Follower {
   const Counts& counts() const { return counts_; }
 
  private:
-  // A snapshot on its way.
-  struct Incoming {
-    std::string id;
-    wire::Position at;
-    std::uint64_t total = 0;
-    Fingerprint fingerprint;
-    TimePoint current_at{};  // As in Proof.
-    std::vector<std::optional<std::vector<ObjectPtr>>> pages;
-    std::uint32_t contiguous = 0;  // Pages from the start without a gap.
-    std::uint32_t asked = 0;       // One past the last page asked for.
-    std::optional<std::uint32_t> last;
-    std::uint64_t objects = 0;
-
-    Incoming() {}  // Not defaulted: clang then takes it for a thing that cannot be made inside the class around it.
-  };
-
   void ask(bool at_once);
   void ask_later();
   void follow();
@@ -144,8 +129,8 @@ class Follower {
   void deliver(Delivery delivery);
   void drop_deliveries();
   void drop_incoming();
+  void fetch(std::vector<IncomingSnapshot::Pages> pages);
   void finish_snapshot();
-  void fetch_missing();
   void proceed();
   void finish_repair();
   bool exact() const { return position_.sequence >= complete_from_; }
@@ -178,9 +163,9 @@ class Follower {
 
   std::map<std::uint64_t, wire::Frame> early_;  // By `after`, all of position_'s epoch or of the incoming snapshot's.
   std::size_t early_events_ = 0;
-  std::optional<Incoming> incoming_;
+  std::optional<IncomingSnapshot> incoming_;
   std::optional<Reconciliation> repair_;
-  TimePoint repair_current_at_{};  // As in Proof.
+  TimePoint answer_current_at_{};  // Of what comes in; as in Proof.
   // What the last watch named.
   wire::Position asked_have_;
   std::optional<Fingerprint> asked_inventory_;
