@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "tinf/api/api_handler.h"
+#include "tinf/base/listen_address.h"
 
 namespace tinf::api {
 namespace http = boost::beast::http;
@@ -26,24 +27,6 @@ constexpr Duration kSweep = std::chrono::seconds(1);
 
 std::string text(boost::beast::string_view view) {
   return std::string(view.data(), view.size());
-}
-
-Result<tcp::endpoint> endpoint_of(const std::string& listen) {
-  const auto colon = listen.rfind(':');
-  std::string host = listen.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  error_code failure;
-  const auto address = asio::ip::make_address(host, failure);
-  unsigned long port = 65536;
-  try {
-    if (colon != std::string::npos) port = std::stoul(listen.substr(colon + 1));
-  } catch (const std::exception&) {
-  }
-  if (failure || port > 65535) {
-    return Error(Code::Invalid,
-                 "\"" + listen + "\" is no address to listen on: write ADDRESS:PORT, such as 127.0.0.1:6443");
-  }
-  return tcp::endpoint(address, static_cast<unsigned short>(port));
 }
 
 }  // namespace
@@ -131,7 +114,7 @@ Task<Result<void>> ApiServer::Listener::listen() {
     handler_options.tokens = std::move(*tokens);
   }
   if (auto opened = open_tls(); !opened) co_return opened.error();
-  const auto endpoint = endpoint_of(options_.listen);
+  const auto endpoint = parse_listen_address(options_.listen);
   if (!endpoint) co_return endpoint.error();
   handler_.emplace(runtime_, store_, std::move(handler_options));
   auto started = co_await handler_->start();

@@ -3,6 +3,7 @@
 
 #include "tinf/base/base64.h"
 #include "tinf/base/first_of.h"
+#include "tinf/base/listen_address.h"
 #include "tinf/base/result.h"
 #include "tinf/testing/virtual_time.h"
 
@@ -241,6 +242,17 @@ TEST(Error, CodesAndStatusesAgree) {
   for (const Code code : {Code::NotFound, Code::Expired, Code::Invalid, Code::Unauthorized, Code::Forbidden,
                           Code::TooManyRequests, Code::Unavailable, Code::Timeout, Code::Internal}) {
     EXPECT_EQ(code_from_http_status(http_status(code)), code) << to_string(code);
+  }
+}
+
+TEST(ListenAddress, IsNumericOrLocalhostAndSaysHowToWriteIt) {
+  EXPECT_EQ(parse_listen_address("127.0.0.1:0")->port(), 0);
+  EXPECT_EQ(parse_listen_address("localhost:80")->address().to_string(), "127.0.0.1");
+  EXPECT_EQ(parse_listen_address("[::1]:8443")->address().to_string(), "::1");
+  for (const char* text : {"", "8080", "h:80", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", ":80"}) {
+    const auto refused = parse_listen_address(text);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_NE(refused.error().message.find("127.0.0.1:8080"), std::string::npos) << text;
   }
 }
 

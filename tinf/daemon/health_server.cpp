@@ -10,6 +10,7 @@
 #include <boost/beast/http.hpp>
 
 #include "tinf/base/first_of.h"
+#include "tinf/base/listen_address.h"
 
 namespace tinf::daemon {
 namespace {
@@ -107,25 +108,10 @@ class BeastHealthServer final : public HealthServer {
   TaskGroup connections_;
 };
 
-Result<tcp::endpoint> parse_listen(const std::string& listen) {
-  const auto colon = listen.rfind(':');
-  boost::system::error_code error;
-  std::string host = listen.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
-  const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
-  const bool number = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos &&
-                      std::stoi(port) <= 65535;
-  if (error || !number) {
-    return Error(Code::Invalid, "\"" + listen + "\" is not address:port: write it as 127.0.0.1:8080 or [::]:8080");
-  }
-  return tcp::endpoint(address, static_cast<unsigned short>(std::stoi(port)));
-}
-
 }  // namespace
 
 Result<void> check_listen(const std::string& listen) {
-  const auto endpoint = parse_listen(listen);
+  const auto endpoint = parse_listen_address(listen);
   if (!endpoint) return endpoint.error();
   return Result<void>();
 }
@@ -133,7 +119,7 @@ Result<void> check_listen(const std::string& listen) {
 Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen,
                                                          std::function<std::string()> missing,
                                                          std::function<std::vector<Metrics::Family>()> families) {
-  const auto parsed = parse_listen(listen);
+  const auto parsed = parse_listen_address(listen);
   if (!parsed) return parsed.error();
   const tcp::endpoint endpoint = *parsed;
   boost::system::error_code error;

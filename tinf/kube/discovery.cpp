@@ -163,9 +163,9 @@ Task<Result<Root>> fetch_root(RestClient& client, std::string path) {
 
 }  // namespace
 
-Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client) {
-  const Log log = client.runtime().log.with("kube");
-  std::vector<ResourceInfo> resources;
+Task<Result<Discovery>> discover(RestClient& client) {
+  Discovery found;
+  std::vector<ResourceInfo>& resources = found.resources;
   std::optional<Error> first_failure;
   for (const char* const path : {"/api", "/apis"}) {
     const std::string root_path(path);
@@ -177,10 +177,8 @@ Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client) {
       continue;
     }
     for (ResourceInfo& info : root->resources) resources.push_back(std::move(info));
-    for (const std::string& name : root->stale) {
-      std::vector<LogField> fields{{"group_version", name}};
-      log.warning("a group's own API server does not answer: what is known of it may be old", std::move(fields));
-    }
+    for (const std::string& name : root->stale)
+      found.gaps.push_back(name + ": its own API server does not answer, what is known of it may be old");
     for (const GroupVersion& asked : root->to_ask) {
       Request request(asked.path());
       auto response = co_await client.request(std::move(request));
@@ -188,13 +186,12 @@ Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client) {
           response ? read_group_version(response->body, asked, resources) : Result<void>(response.error());
       if (done) continue;
       if (done.error().code == Code::Unauthorized) co_return done.error();
-      std::vector<LogField> fields{{"path", asked.path()}, {"error", done.error().message}};
-      log.warning("a group cannot be discovered now and is left out", std::move(fields));
+      found.gaps.push_back(asked.path() + " cannot be read and is left out: " + done.error().message);
     }
   }
   if (resources.empty() && first_failure) co_return *first_failure;
   prefer_one_version_of_each(resources);
-  co_return resources;
+  co_return found;
 }
 
 Task<Result<ServerVersion>> server_version(RestClient& client) {

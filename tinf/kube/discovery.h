@@ -19,11 +19,18 @@ struct ServerVersion {
   ServerVersion() = default;
 };
 
-// Every resource and version the server offers, without subresources; what can be listed has the verb "list".
-// Asks for aggregated discovery (two requests) and where the server has none reads each group; a group that cannot be
-// read is left out and logged. Errors: those of RestClient for the first request, Internal for an answer that is no
-// discovery.
-Task<Result<std::vector<ResourceInfo>>> discover(RestClient& client);
+struct Discovery {
+  // Every resource and version the server offers, without subresources; what can be listed has the verb "list".
+  std::vector<ResourceInfo> resources;
+  // What else there is and could not be read, or may be old because its own server does not answer, each with the why.
+  std::vector<std::string> gaps;
+
+  Discovery() = default;
+};
+
+// Asks for aggregated discovery (two requests) and where the server has none reads each group. Errors: those of
+// RestClient for the first request, Internal for an answer that is no discovery.
+Task<Result<Discovery>> discover(RestClient& client);
 
 Task<Result<ServerVersion>> server_version(RestClient& client);
 

@@ -48,15 +48,16 @@ TEST_F(DiscoveryTest, ReadsTheAggregatedForm) {
     {"version":"v1","freshness":"Stale","resources":[{"resource":"xs","responseKind":{"kind":"X"},"scope":"Namespaced","verbs":["list"]}]}]}]})");
   const auto found = loop.await(discover(client));
   ASSERT_TRUE(found) << found.error().message;
-  EXPECT_THAT(told(*found), ElementsAre("v1 pods Pod namespaced preferred list",
-                                        "v1 bindings Binding namespaced preferred", "v1 nodes Node preferred list",
-                                        "a.b/v2 xs X namespaced preferred list", "a.b/v1 xs X namespaced list"));
-  EXPECT_THAT((*found)[0].short_names, ElementsAre("po"));
-  EXPECT_THAT((*found)[0].categories, ElementsAre("all"));
-  EXPECT_EQ((*found)[0].singular, "pod");
+  EXPECT_THAT(told(found->resources),
+              ElementsAre("v1 pods Pod namespaced preferred list", "v1 bindings Binding namespaced preferred",
+                          "v1 nodes Node preferred list", "a.b/v2 xs X namespaced preferred list",
+                          "a.b/v1 xs X namespaced list"));
+  EXPECT_THAT(found->resources[0].short_names, ElementsAre("po"));
+  EXPECT_THAT(found->resources[0].categories, ElementsAre("all"));
+  EXPECT_EQ(found->resources[0].singular, "pod");
   EXPECT_THAT(server.requests()[0],
               HasSubstr("Accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"));
-  EXPECT_THAT(loop.log_lines(), Contains(HasSubstr("may be old")));
+  EXPECT_THAT(found->gaps, ElementsAre(HasSubstr("may be old")));
 }
 
 TEST_F(DiscoveryTest, ReadsTheLegacyFormAndABrokenGroupHidesNoOther) {
@@ -77,10 +78,10 @@ TEST_F(DiscoveryTest, ReadsTheLegacyFormAndABrokenGroupHidesNoOther) {
           R"({"kind":"APIResourceList","resources":[{"name":"deployments","namespaced":true,"kind":"Deployment","verbs":["list"]}]})");
   const auto found = loop.await(discover(client));
   ASSERT_TRUE(found) << found.error().message;
-  EXPECT_THAT(told(*found), ElementsAre("v1 pods Pod namespaced preferred list",
-                                        "apps/v1 deployments Deployment namespaced preferred list",
-                                        "apps/v1beta1 deployments Deployment namespaced list"));
-  EXPECT_THAT(loop.log_lines(), Contains(HasSubstr("left out")));
+  EXPECT_THAT(told(found->resources), ElementsAre("v1 pods Pod namespaced preferred list",
+                                                  "apps/v1 deployments Deployment namespaced preferred list",
+                                                  "apps/v1beta1 deployments Deployment namespaced list"));
+  EXPECT_THAT(found->gaps, ElementsAre(HasSubstr("left out")));
 }
 
 TEST_F(DiscoveryTest, PrefersForEachResourceTheFirstVersionThatHasIt) {
@@ -94,7 +95,7 @@ TEST_F(DiscoveryTest, PrefersForEachResourceTheFirstVersionThatHasIt) {
     {"version":"v1alpha1","resources":[{"resource":"ys","responseKind":{"kind":"Y"},"scope":"Namespaced","verbs":["list"]}]}]}]})");
   const auto found = loop.await(discover(client));
   ASSERT_TRUE(found) << found.error().message;
-  EXPECT_THAT(told(*found),
+  EXPECT_THAT(told(found->resources),
               ElementsAre("a.b/v1 xs X namespaced preferred list", "a.b/v1beta1 xs X namespaced list",
                           "a.b/v1beta1 ys Y namespaced preferred list", "a.b/v1alpha1 ys Y namespaced list"));
 }
@@ -112,8 +113,9 @@ TEST_F(DiscoveryTest, PrefersInTheLegacyFormTheGroupsVersionWhereItHasTheResourc
     {"name":"xs","namespaced":true,"kind":"X","verbs":["list"]}]})");
   const auto found = loop.await(discover(client));
   ASSERT_TRUE(found) << found.error().message;
-  EXPECT_THAT(told(*found), ElementsAre("a.b/v2 xs X namespaced list", "a.b/v2 ys Y namespaced preferred list",
-                                        "a.b/v1 xs X namespaced preferred list"));
+  EXPECT_THAT(told(found->resources),
+              ElementsAre("a.b/v2 xs X namespaced list", "a.b/v2 ys Y namespaced preferred list",
+                          "a.b/v1 xs X namespaced preferred list"));
 }
 
 TEST_F(DiscoveryTest, SaysWhenTheServerIsSomethingElse) {

@@ -29,7 +29,7 @@ class DirectCluster final : public ClusterCore {
     Backoff backoff(engine_.runtime().clock, engine_.runtime().random);
     while (true) {
       auto found = co_await within(engine_.runtime().clock, deadline, kube::discover(*client_));
-      if (found && *found) co_return std::move(*found);
+      if (found && *found) co_return std::move((*found)->resources);
       const Error why = found ? found->error() : Error(Code::Timeout, "no answer from " + client_->connection().server);
       const Duration wait = backoff.next();
       const bool passing =

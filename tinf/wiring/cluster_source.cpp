@@ -106,9 +106,14 @@ Task<void> ClusterSource::watch_offer(std::function<void(const Offer&)> changed)
 }
 
 Task<Result<ClusterSource::Offer>> ClusterSource::look() {
-  auto resources = co_await kube::discover(client_);
-  if (!resources) co_return resources.error();
-  Selection selection = select_offer(*resources, options_);
+  auto found = co_await kube::discover(client_);
+  if (!found) co_return found.error();
+  for (const std::string& gap : found->gaps) {
+    if (std::find(reported_gaps_.begin(), reported_gaps_.end(), gap) == reported_gaps_.end())
+      log_.warning("discovery: " + gap, {{"server", client_.connection().server}});
+  }
+  reported_gaps_ = std::move(found->gaps);
+  Selection selection = select_offer(found->resources, options_);
   if (!selection.unknown.empty() && selection.unknown != reported_unknown_) {
     std::string names;
     for (const std::string& name : selection.unknown) names += (names.empty() ? "" : ", ") + name;

@@ -67,6 +67,7 @@ class ClusterSource {
   TimePoint rights_asked_{};
   bool reachable_ = false;
   std::vector<std::string> reported_unknown_;
+  std::vector<std::string> reported_gaps_;
 };
 
 }  // namespace tinf::wiring
