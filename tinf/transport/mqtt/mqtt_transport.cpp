@@ -187,7 +187,9 @@ Task<Result<void>> MqttTransport::Session::subscribe_again(std::shared_ptr<mqtt:
 }
 
 void MqttTransport::Session::lost(const Error& reason, bool was_connected) {
-  if (!was_connected && outage_ == reason.code) return;  // Said already.
+  if (!was_connected && outage_ == reason.code) {  // Said already.
+    return log_.debug("still no connection", {{"broker", broker_}, {"reason", reason.message}});
+  }
   outage_ = reason.code;
   // What ends the session is said by whoever it ends.
   if (!ends_session(reason, ever_connected_)) {
