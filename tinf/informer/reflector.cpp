@@ -336,6 +336,7 @@ Task<ReflectorStep> Reflector::watch() {
   const Duration timeout = watch_timeout();
   if (!synced_) set_state(ScopeState::Listing);
   if (!stream_) {
+    if (doubtful_ && options_.after_outage == AfterOutage::List) co_return list_from_latest();
     if (live()) set_state(ScopeState::Resuming);
     WatchOptions asked;
     asked.from = version_;
@@ -347,10 +348,8 @@ Task<ReflectorStep> Reflector::watch() {
       const Error error = opened->error();
       if (is_expired(error)) co_return watch_expired();
       // Nobody there, or too busy: a list would not fare better, and makes it worse.
-      if (error.code == Code::Unavailable || error.code == Code::TooManyRequests) {
-        doubtful_ = doubtful_ || error.code == Code::Unavailable;
+      if (error.code == Code::Unavailable || error.code == Code::TooManyRequests)
         co_return wait_then(ReflectorStep::Watching, error);
-      }
       co_return watch_ended(error, began, false);
     }
     stream_ = std::move(**opened);
@@ -442,8 +441,6 @@ ReflectorStep Reflector::watch_ended(const Error& error, TimePoint opened, bool 
     lists_without_health_ = 0;
     return ReflectorStep::Watching;
   }
-  // A server set back to a backup keeps quiet about it: a watch from its future says nothing until that has come.
-  doubtful_ = doubtful_ || error.code == Code::Unavailable;
   if (progressed) backoff_.reset();
   if (++failed_watches_ >= kWatchesWithoutProgress) {
     failed_watches_ = 0;
@@ -500,6 +497,9 @@ ReflectorStep Reflector::wait_then(ReflectorStep next, const Error& error) {
 }
 
 ReflectorStep Reflector::pause_then(ReflectorStep next) {
+  // A server set back to a backup keeps quiet about it: a watch from its future says nothing until that has come, and
+  // from then on tells of another history.
+  doubtful_ = doubtful_ || next == ReflectorStep::Watching;
   const bool denied = status_.state == ScopeState::Forbidden || status_.state == ScopeState::NotFound;
   wait_ = denied ? denied_backoff_.next() : backoff_.next();
   after_wait_ = next;

@@ -19,6 +19,15 @@ enum class StreamingListUse {
   Never,
 };
 
+// What follows a time without a watch, in which the source may have been set back to a backup.
+enum class AfterOutage {
+  // It is watched on from where the sink stands, once it has said that it stands there or later. As cheap as can be; but
+  // a source that was set back, and has since written more than it had lost, is not told from one that was not.
+  Resume,
+  // It is listed: for those whose copy must be equal whatever happened. Nothing counts as current until then.
+  List,
+};
+
 struct ReflectorOptions {
   ReflectorOptions() = default;
 
@@ -40,6 +49,7 @@ struct ReflectorOptions {
   Duration longest_watch = std::chrono::minutes(10);
   Duration watch_grace = std::chrono::seconds(30);  // Beyond that the stream is taken for dead.
   Duration short_watch = std::chrono::seconds(1);   // One that ends sooner, without events, has failed.
+  AfterOutage after_outage = AfterOutage::Resume;
   // A watch this quiet is suspected to stand at a version that the source has lost; zero: never.
   Duration probe_after = std::chrono::minutes(5);
 
@@ -150,7 +160,7 @@ class Reflector {
   Signal wake_;
   bool synced_ = false;
   bool relist_asked_ = false;
-  bool doubtful_ = false;      // The source was away since it last said where it stands: it may be set back.
+  bool doubtful_ = false;      // For a while no watch was open: the source may have been set back meanwhile.
   bool list_latest_ = false;   // The next list asks for "", because our version is gone or not to be trusted.
   bool list_unpaged_ = false;  // The next list asks for all at once, because a page's token expired.
   int page_size_;

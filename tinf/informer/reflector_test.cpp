@@ -192,6 +192,7 @@ TEST_F(ReflectorTest, WatchesAgainAtOnceAndWithoutAListWhenAWatchEndsWell) {
 }
 
 TEST_F(ReflectorTest, ListsAgainWhenAServerDropsAStaleWatchWithoutSayingExpired) {
+  options.probe_after = Duration();
   source.expects_list().replies({object("a", 1)}, version("1"));
   source.expects_watch(version("1")).ends_at_once().times(Reflector::kWatchesWithoutProgress);
   source.expects_list(version("")).after(800ms).replies({object("a", 7)}, version("7"));
@@ -249,7 +250,9 @@ TEST_F(ReflectorTest, SurvivesFailuresOfListAndWatchAndReportsEach) {
   source.expects_list().after(1600ms).replies({object("a", 1)}, version("1"));
   source.expects_watch(version("1")).refuses(Code::Internal);
   source.expects_watch(version("1")).after(800ms).sends(modified("a", 2)).ends_with(Code::Internal);
+  source.expects_list(version("")).version_only().replies({}, version("1"));
   source.expects_watch(version("2")).after(800ms);
+  source.expects_list(version("")).version_only().replies({}, version("2"));
   run();
   EXPECT_SCRIPT_DONE();
   EXPECT_THAT(errors, ElementsAre(Code::Internal, Code::Unavailable, Code::Internal, Code::Internal));
@@ -296,6 +299,7 @@ TEST_F(ReflectorTest, DoesNotMoveItsVersionPastWhatTheStoreHasTaken) {
   source.expects_list().replies({object("a", 1)}, version("1"));
   source.expects_watch(version("1")).waits(1s).sends(modified("a", 2)).sends(modified("a", 3));
   source.expects_watch(version("1")).after(800ms).sends(modified("a", 2));
+  source.expects_list(version("")).version_only().replies({}, version("3"));
   start();
   time.run_for(500ms);
   stubborn.refusals = 1;
@@ -362,6 +366,26 @@ TEST_F(ReflectorTest, AsksASourceThatWasAwayWhereItStandsAndFollowsItsBackup) {
   run();
   EXPECT_SCRIPT_DONE();
   EXPECT_THAT(names(), ElementsAre("a"));
+}
+
+// Versions of the time after the backup have been given to other states: nothing but the set itself tells of it.
+TEST_F(ReflectorTest, ListsASourceThatWasAwayWhereItsBackupMayHaveWrittenMoreThanItHadLost) {
+  options.after_outage = AfterOutage::List;
+  source.expects_list().replies({object("a", 90), object("b", 95)}, version("100"));
+  source.expects_watch(version("100")).waits(10s).ends_with(Code::Timeout);
+  source.expects_watch(version("100")).refuses(Code::Unavailable);
+  source.expects_list(version("")).paged(500).refuses(Code::TooManyRequests);  // As by a server that has just started.
+  source.expects_list(version("")).paged(500).takes(20s).replies({object("a", 80)}, version("140"));
+  source.expects_watch(version("140")).sends(added("c", 141));
+  start();
+  const TimePoint began = time.now();
+  time.run_for(15s);
+  EXPECT_FALSE(reflector->live());
+  EXPECT_EQ(reflector->current_at(), began + 10s);
+  time.run_for(1min);
+  EXPECT_SCRIPT_DONE();
+  EXPECT_TRUE(reflector->live());
+  EXPECT_THAT(names(), ElementsAre("a", "c"));
 }
 
 TEST_F(ReflectorTest, ProbesAQuietWatchAndFollowsASourceThatWasRestored) {
@@ -535,6 +559,7 @@ TEST_F(ReflectorTest, ResumesWhereItStoodWhenRotatedCredentialsWorkAgain) {
   source.expects_watch(version("1")).bookmark(version("3")).ends_with(Code::Unauthorized);
   source.expects_watch(version("3")).refuses(Code::Unauthorized);
   source.expects_watch(version("3"));
+  source.expects_list(version("")).version_only().replies({}, version("3"));
   run();
   EXPECT_SCRIPT_DONE();
   EXPECT_TRUE(reflector->live());

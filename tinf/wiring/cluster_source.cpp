@@ -153,6 +153,8 @@ Task<Result<bool>> ClusterSource::may_follow(const Resource& resource) {
 Task<void> ClusterSource::reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>, TimePoint)> report) {
   Reflector* running = nullptr;
   ReflectorOptions options;
+  // Informers are told that their copies are equal.
+  options.after_outage = AfterOutage::List;
   options.on_error = [&](const Error& why) { report(why, running->current_at()); };
   options.on_status = [&] {
     if (running->live()) return report(Result<void>(), running->current_at());
