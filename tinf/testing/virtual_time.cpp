@@ -2,8 +2,9 @@
 
 namespace tinf::testing {
 
-VirtualTime::VirtualTime()
-    : runtime_{context_.get_executor(), *this,
+VirtualTime::VirtualTime(std::uint64_t seed)
+    : random_(seed),
+      runtime_{context_.get_executor(), *this,
                Log(
                    [this](const LogRecord& record) {
                      log_lines_.push_back(std::string(to_string(record.level)) + " " + std::string(record.message));

@@ -16,19 +16,25 @@ namespace tinf::testing {
 
 class VirtualTime final : public Clock {
  public:
-  VirtualTime();
+  // `seed` is that of the runtime's generator.
+  explicit VirtualTime(std::uint64_t seed = 1);
   ~VirtualTime() override;
 
   TimePoint now() const override { return now_; }
   WallTime wall_now() const override {
-    return WallTime(std::chrono::duration_cast<WallTime::duration>(now_ - start_) + std::chrono::hours(24 * 365 * 50));
+    return WallTime(std::chrono::duration_cast<WallTime::duration>(now_ - start_ + wall_set_by_) +
+                    std::chrono::hours(24 * 365 * 50));
   }
+  // Somebody sets the wall clock, forward or back; now() knows nothing of it.
+  void set_wall_by(Duration jump) { wall_set_by_ += jump; }
   void arm(asio::steady_timer& timer, TimePoint deadline) override;
   void disarm(asio::steady_timer& timer) override;
 
   // A Runtime on this loop, with a seeded generator, a log kept in log_lines() and fresh metrics.
   Runtime& runtime() { return runtime_; }
   const std::vector<std::string>& log_lines() const { return log_lines_; }
+  // Waits that have a deadline and are not over: none once everything has ended.
+  std::size_t waiting() const { return deadlines_.size(); }
 
   // Starts a task beside the test; it is cancelled when this object goes.
   void spawn(Task<void> task) { group_.spawn(std::move(task)); }
@@ -60,11 +66,12 @@ class VirtualTime final : public Clock {
   asio::io_context context_;
   const TimePoint start_{std::chrono::hours(1)};
   TimePoint now_ = start_;
+  Duration wall_set_by_{};
   using Deadlines = std::multimap<TimePoint, asio::steady_timer*>;
   Deadlines deadlines_;
   std::unordered_map<asio::steady_timer*, Deadlines::iterator> armed_;
   Metrics metrics_;
-  Random random_{1};
+  Random random_;
   std::vector<std::string> log_lines_;
   Runtime runtime_;
   TaskGroup group_;

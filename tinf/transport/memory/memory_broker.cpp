@@ -204,12 +204,12 @@ MemoryTransport::MemoryTransport(MemoryBroker& broker, MemoryTransportOptions op
     : broker_(broker),
       client_(std::make_shared<MemoryBroker::Client>(std::move(options))),
       tasks_(broker.runtime_.executor) {
-  broker_.clients_.insert(client_.get());
+  broker_.clients_.push_back(client_.get());
   tasks_.spawn(stay_connected(broker_, client_));
 }
 
 MemoryTransport::~MemoryTransport() {
-  broker_.clients_.erase(client_.get());
+  std::erase(broker_.clients_, client_.get());
   client_->closed = true;
   if (client_->session != 0) broker_.detach(client_, Error(Code::Cancelled, "the transport is gone"), true);
 }

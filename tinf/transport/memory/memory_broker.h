@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tinf/base/runtime.h"
 #include "tinf/contract/transport.h"
@@ -94,7 +95,7 @@ class MemoryBroker {
   std::map<std::string, std::shared_ptr<Client>> sessions_;  // The connected ones, by client id.
   std::map<std::string, std::set<std::string>> listeners_;   // Ids of connected clients, by filter.
   std::set<std::string> wildcards_;                          // Those filters that are patterns.
-  std::set<Client*> clients_;                                // All that live, connected or not.
+  std::vector<Client*> clients_;                             // All that live, connected or not, as they came.
   std::set<std::string> unreachable_;
   std::uint64_t last_session_ = 0;
   std::size_t lost_ = 0;
