@@ -6,7 +6,7 @@
 #include <set>
 
 #include "tinf/follower/broker_session.h"
-#include "tinf/informer/reflector.h"
+#include "tinf/informer/reflect.h"
 #include "tinf/provider/provider.h"
 #include "tinf/store/memory/memory_store.h"
 #include "tinf/testing/live_source.h"
@@ -38,23 +38,14 @@ struct Member {
     connection.last_will = Provider::last_will(options);
     connection.reconnect_after = 1s;
     transport = std::make_unique<MemoryTransport>(broker, connection);
-    provider = std::make_unique<Provider>(time.runtime(), *transport, options,
-                                          [&time, &source](Scope scope, StoreWriter& sink, SourceReport report) {
-                                            return reflect(time, source, std::move(scope), sink, std::move(report));
-                                          });
+    provider = std::make_unique<Provider>(
+        time.runtime(), *transport, options, [&time, &source](Scope scope, StoreWriter& sink, SourceReport report) {
+          return reflect(time.runtime(), std::move(scope), source, sink, std::move(report));
+        });
     provider->offer(
         {ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}}, "", "");
     tasks = std::make_unique<TaskGroup>(time.runtime().executor);
     tasks->spawn(run(*provider));
-  }
-
-  static Task<void> reflect(testing::VirtualTime& time, testing::LiveSource& source, Scope scope, StoreWriter& sink,
-                            SourceReport report) {
-    ReflectorOptions options;
-    options.on_error = [&](const Error& why) { report(why, time.now()); };
-    options.on_status = [&] { report(Result<void>(), time.now()); };
-    Reflector reflector(time.runtime(), std::move(scope), source, sink, std::move(options));
-    co_await reflector.run();
   }
 
   Task<void> stop() {

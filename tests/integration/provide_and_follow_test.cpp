@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tinf/follower/broker_session.h"
-#include "tinf/informer/reflector.h"
+#include "tinf/informer/reflect.h"
 #include "tinf/informer/shared_informer.h"
 #include "tinf/informer/shared_informer_factory.h"
 #include "tinf/provider/provider.h"
@@ -42,10 +42,10 @@ struct Site {
     MemoryTransportOptions connection(client.empty() ? "provider-" + options.instance : client);
     connection.last_will = Provider::last_will(options);
     transport = std::make_unique<MemoryTransport>(broker, connection);
-    provider = std::make_unique<Provider>(time.runtime(), *transport, options,
-                                          [this](Scope scope, StoreWriter& sink, SourceReport report) {
-                                            return reflect(std::move(scope), sink, std::move(report));
-                                          });
+    provider = std::make_unique<Provider>(
+        time.runtime(), *transport, options, [this](Scope scope, StoreWriter& sink, SourceReport report) {
+          return reflect(this->time.runtime(), std::move(scope), this->source, sink, std::move(report));
+        });
     provider->offer(
         {ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}}, "uid",
         "v1");
@@ -53,19 +53,6 @@ struct Site {
     running->spawn(keep_end(*provider, end));
   }
   ~Site() { crash(); }
-
-  Task<void> reflect(Scope scope, StoreWriter& sink, SourceReport report) {
-    Reflector* self = nullptr;
-    ReflectorOptions options;
-    options.on_error = [&](const Error& why) { report(why, self->current_at()); };
-    options.on_status = [&] {
-      if (self->live()) return report(Result<void>(), self->current_at());
-      report(Error(Code::Unavailable, "no watch is open"), self->current_at());
-    };
-    Reflector reflector(time.runtime(), std::move(scope), source, sink, std::move(options));
-    self = &reflector;
-    co_await reflector.run();
-  }
 
   void end_tasks() {
     if (!provider) return;

@@ -4,7 +4,7 @@
 #include <optional>
 #include <set>
 
-#include "tinf/informer/reflector.h"
+#include "tinf/informer/reflect.h"
 #include "tinf/kube/access.h"
 #include "tinf/kube/discovery.h"
 
@@ -151,18 +151,7 @@ Task<Result<bool>> ClusterSource::may_follow(const Resource& resource) {
 }
 
 Task<void> ClusterSource::reflect(Scope scope, StoreWriter& sink, std::function<void(Result<void>, TimePoint)> report) {
-  Reflector* running = nullptr;
-  ReflectorOptions options;
-  // Informers are told that their copies are equal.
-  options.after_outage = AfterOutage::List;
-  options.on_error = [&](const Error& why) { report(why, running->current_at()); };
-  options.on_status = [&] {
-    if (running->live()) return report(Result<void>(), running->current_at());
-    report(Error(Code::Unavailable, "no watch is open"), running->current_at());
-  };
-  Reflector reflector(runtime_, std::move(scope), lister_watcher_, sink, std::move(options));
-  running = &reflector;
-  co_await reflector.run();
+  co_await tinf::reflect(runtime_, std::move(scope), lister_watcher_, sink, std::move(report));
 }
 
 }  // namespace tinf::wiring
