@@ -15,19 +15,6 @@ constexpr Duration kQuiet = 6min;  // Longer than every retry, lease and digest 
 constexpr Duration kLongestWay = 30s;
 constexpr std::size_t kMaximumMessage = 2048;  // Small, so that parts and pages are everyday matters.
 
-ObjectPtr make_object(const std::string& name, std::uint64_t uid, std::uint64_t version, std::size_t padding) {
-  return *Object::parse(R"({"metadata":{"name":")" + name + R"(","namespace":"n","uid":"u)" + std::to_string(uid) +
-                        R"(","resourceVersion":")" + std::to_string(version) + R"("},"p":")" +
-                        std::string(padding, static_cast<char>('a' + uid % 26)) + R"(","q":)" +
-                        std::to_string(version * 7919) + "}");
-}
-
-Fingerprint fingerprint_of(const std::map<ObjectKey, ObjectPtr>& objects) {
-  Fingerprint fingerprint;
-  for (const auto& [key, object] : objects) fingerprint.add(EntryHash::of(*object));
-  return fingerprint;
-}
-
 class World {
  public:
   explicit World(const Story& story) : random_(story.seed), network_(story.seed * 7919 + 1) {
@@ -77,8 +64,8 @@ class World {
     bool up = false;
     std::uint64_t life = 0;
     std::map<ObjectKey, ObjectPtr> store;
-    wire::Position stored_at;                // Where the store stands.
-    std::map<ObjectKey, std::size_t> shown;  // Which of a key's states the store has been seen in, as in history_.
+    wire::Position stored_at;  // Where the store stands.
+    Truth::Shown shown;
     std::optional<TimePoint> last_proof;
     bool slow = false;
     bool forgetful = false;    // The store does not always find what it holds.
@@ -107,57 +94,17 @@ class World {
 
   // --- the truth -----------------------------------------------------------------------------------------------------
 
-  // What the API server holds under `key` from now on; null: nothing.
-  void hold(const ObjectKey& key, ObjectPtr object) {
-    was_true_until_[fingerprint_of(truth_)] = clock_.now();
-    history_[key].push_back(object ? EntryHash::of(*object) : EntryHash());
-    if (object) {
-      truth_[key] = std::move(object);
-    } else {
-      truth_.erase(key);
-    }
-    if (random_.chance(0.05)) backup_ = Backup{truth_, version_};
-  }
-
   // etcd is set back to a backup: versions go back, and are given to other states later.
   void restore() {
-    const Backup backup = backup_;
-    std::set<ObjectKey> keys;
-    for (const auto& [key, object] : truth_) keys.insert(key);
-    for (const auto& [key, object] : backup.truth) keys.insert(key);
-    for (const ObjectKey& key : keys) {
-      const auto then = backup.truth.find(key);
-      const auto now = truth_.find(key);
-      const ObjectPtr old = then == backup.truth.end() ? nullptr : then->second;
-      if (now == truth_.end() ? old != nullptr : now->second != old) hold(key, old);
-    }
-    version_ = backup.version;
+    truth_.set_back(backup_.objects, clock_.now());
+    version_ = backup_.version;
     lose_watch(0s);
   }
 
   void change() {
     ++outcome_.changes;
-    const std::string name = "o" + std::to_string(random_.below(50));
-    const ObjectKey key{"n", name};
-    const auto held = truth_.find(key);
-    const std::uint64_t version = ++version_;
-    if (held != truth_.end() && random_.chance(0.3)) {
-      const ObjectPtr gone = held->second;
-      hold(key, nullptr);
-      tell(WatchEvent::deleted(ObjectKey(key), std::string(gone->uid()), std::to_string(version)));
-      if (random_.chance(0.5)) return;
-      const auto again = make_object(name, ++uid_, ++version_, random_.below(300));
-      hold(key, again);
-      return tell(WatchEvent::added(again));
-    }
-    const std::uint64_t uid = held != truth_.end() ? std::stoull(std::string(held->second->uid().substr(1))) : ++uid_;
-    std::size_t padding = random_.chance(0.02) ? 9000 : random_.below(300);
-    // Most updates leave most of an object as it is.
-    if (held != truth_.end() && random_.chance(0.7)) padding = held->second->string_at("/p")->size();
-    const auto made = make_object(name, uid, version, padding);
-    const bool known = held != truth_.end();
-    hold(key, made);
-    tell(known ? WatchEvent::modified(made) : WatchEvent::added(made));
+    for (WatchEvent& event : truth_.change(random_, version_, clock_.now())) tell(std::move(event));
+    if (random_.chance(0.05)) backup_ = Backup{truth_.objects(), version_};
   }
 
   void tell(WatchEvent event) {
@@ -239,7 +186,7 @@ class World {
   void relist() {
     Snapshot all;
     all.version = ResourceVersion(std::to_string(version_));
-    for (const auto& [key, object] : truth_) all.objects.push_back(object);
+    for (const auto& [key, object] : truth_.objects()) all.objects.push_back(object);
     provider_->replace(clock_.now(), scope_.id(), std::move(all));
     watching_ = true;
     provider_->report(clock_.now(), scope_.id(), Result<void>());
@@ -307,7 +254,7 @@ class World {
     auto victim = consumer.store.begin();
     std::advance(victim, static_cast<std::ptrdiff_t>(random_.below(consumer.store.size())));
     if (random_.chance(0.5)) {
-      victim->second = make_object(victim->first.name, ++uid_, 1, 5);
+      victim->second = make_object(victim->first, 0, ++forged_, 5);
     } else {
       consumer.store.erase(victim);
     }
@@ -373,15 +320,8 @@ class World {
 
   // Stores a state, which must be the one that is stored already or one that the truth was in after that.
   void put(Consumer& consumer, const ObjectKey& key, ObjectPtr object) {
-    const EntryHash state = object ? EntryHash::of(*object) : EntryHash();
-    const std::vector<EntryHash>& states = history_[key];
-    std::size_t& shown = consumer.shown[key];
-    const auto found = std::find(states.begin() + static_cast<std::ptrdiff_t>(shown), states.end(), state);
-    if (found == states.end()) {
+    if (!truth_.leads_to(key, object.get(), consumer.shown))
       violation("order: " + key.to_string() + " was given a state from before the one that it had");
-    } else {
-      shown = static_cast<std::size_t>(found - states.begin());
-    }
     if (object) {
       consumer.store[key] = std::move(object);
     } else {
@@ -399,11 +339,8 @@ class World {
     if (consumer.altered) return;
     const Fingerprint held = fingerprint_of(consumer.store);
     // It is dated by the moment at which the provider last saw the cluster; time on the way is not in it.
-    const auto until = was_true_until_.find(held);
-    const bool still_true = held == fingerprint_of(truth_);
-    if (!still_true && (until == was_true_until_.end() || until->second < *proof - kLongestWay)) {
+    if (!truth_.was(held, *proof - kLongestWay))
       violation("proof: follower " + std::to_string(i) + " claims to equal the cluster at a time at which it did not");
-    }
     const wire::Position position = consumer.follower->position();
     const auto& states = states_[position.epoch];
     const auto state = states.find(position.sequence);
@@ -561,7 +498,7 @@ class World {
     for (std::size_t i = 0; i < consumers_.size(); ++i) {
       Consumer& consumer = consumers_[i];
       const std::string who = "follower " + std::to_string(i);
-      for (const auto& [key, object] : truth_) {
+      for (const auto& [key, object] : truth_.objects()) {
         const auto held = consumer.store.find(key);
         if (held == consumer.store.end()) {
           violation("convergence: " + who + " lacks " + key.to_string());
@@ -570,7 +507,7 @@ class World {
         }
       }
       for (const auto& [key, object] : consumer.store) {
-        if (!truth_.count(key)) violation("delete: " + who + " still holds " + key.to_string());
+        if (!truth_.objects().count(key)) violation("delete: " + who + " still holds " + key.to_string());
       }
       const auto proof = consumer.follower->proven_at();
       if (!proof || *proof < quiet_since_) violation("proof: " + who + " has not proven its copy since all was quiet");
@@ -590,17 +527,15 @@ class World {
   TimePoint next_wake_{};
 
   struct Backup {
-    std::map<ObjectKey, ObjectPtr> truth;
+    Objects objects;
     std::uint64_t version = 0;
   };
-  std::map<ObjectKey, ObjectPtr> truth_;
-  std::map<ObjectKey, std::vector<EntryHash>> history_;  // Every state of each key in its order; zero: deleted.
-  std::map<Fingerprint, TimePoint> was_true_until_;
+  Truth truth_;
   Backup backup_;
   TimePoint outage_until_{};
   std::uint64_t broker_life_ = 0;
   std::uint64_t version_ = 0;
-  std::uint64_t uid_ = 0;
+  std::uint64_t forged_ = 0;
 
   std::unique_ptr<ProviderCore> provider_;
   std::unique_ptr<wire::Sender> provider_sender_;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/simulation/truth.h"
 #include "tinf/follower/follower.h"
 #include "tinf/provider/provider_core.h"
 #include "tinf/wire/rules.h"
