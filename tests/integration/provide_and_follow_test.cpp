@@ -705,6 +705,37 @@ TEST_F(ProvideAndFollow, ASecondProviderOfAClusterEndsTheElder) {
   EXPECT_FALSE(younger.end);
 }
 
+// A message that is lost is lost for good; what is heard of both tells the informer, and it tells them.
+TEST_F(ProvideAndFollow, TwoProvidersThatHaveNotHeardOfEachOtherAreToldAndTheEldersWordIsNotTaken) {
+  source.put("a");
+  testing::LiveSource old;  // What the elder sees: it is behind.
+  old.put("a");
+  Site elder(time, broker, old, "p1", 1);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  bool lost = false;
+  broker.set_delivery_hook([&](const std::string& client, const Message& message) {
+    MemoryBroker::Delivery delivery;
+    if (client != "provider-p1" || message.topic != "/payload/c1/presence" || lost) return delivery;
+    lost = true;
+    delivery.copies = 0;
+    return delivery;
+  });
+  source.put("b");
+  Site younger(time, broker, source, "p2", 2);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(lost);
+  ASSERT_FALSE(elder.end);
+  old.remove("a");
+  ASSERT_TRUE(time.run_until([&] { return elder.end.has_value(); }, 1min));
+  EXPECT_EQ(elder.end->code, Code::Conflict);
+  EXPECT_TRUE(hub.deleted.empty());
+  EXPECT_TRUE(hub.equals(source));
+  time.run_for(1min);
+  EXPECT_FALSE(younger.end);
+  EXPECT_TRUE(proven(hub));
+}
+
 TEST_F(ProvideAndFollow, OfTwoProvidersUnderOneClientIdTheYoungerStays) {
   Site elder(time, broker, source, "p1", 1, "provider-c1");
   time.run_for(1s);

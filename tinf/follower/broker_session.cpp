@@ -251,8 +251,24 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
     refusals_.add(message, Error(notice->code, "cluster " + std::string(*cluster) + "'s provider: " + notice->message));
     return std::nullopt;
   }
+  if (!is_of_present(std::string(*cluster), source)) return std::nullopt;
   dispatch(std::string(*cluster), body);
   return std::nullopt;
+}
+
+// False: another process speaks for the cluster than the one that is there. Perhaps its word is late; but where a
+// presence was lost on its way, the elder of two goes on and may be behind the younger. Asked for, their presences tell
+// them of each other.
+bool BrokerSession::is_of_present(const std::string& cluster, const std::string& source) {
+  const auto view = clusters_.find(cluster);
+  if (view == clusters_.end() || !view->second.present) return true;
+  if (source.substr(source.find('/') + 1) == view->second.presence.instance) return true;
+  const TimePoint now = runtime_.clock.now();
+  TimePoint& looked_at = presence_looked_at_[cluster];
+  if (now - looked_at < kHelloFirst) return false;
+  looked_at = now;
+  send(options_.topics.signal(cluster), wire::Hello{options_.client});
+  return false;
 }
 
 void BrokerSession::on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence) {
@@ -279,6 +295,7 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   view.name = cluster;
   view.present = present;
   if (present) view.presence = presence;
+  if (present) presence_looked_at_[cluster] = runtime_.clock.now();
   for (auto at = channels_.lower_bound({cluster, ""}); at != channels_.end() && at->first.first == cluster; ++at) {
     if (!present || restarted) {
       at->second->follower.path_down();

@@ -109,6 +109,7 @@ class BrokerSession {
   void on_disconnected();
   std::optional<Error> on_message(const Message& message);
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
+  bool is_of_present(const std::string& cluster, const std::string& source);
   void dispatch(const std::string& cluster, wire::Body& body);
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(BrokerChannel& channel);
@@ -132,6 +133,7 @@ class BrokerSession {
   // Confined to the strand.
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
+  std::map<std::string, TimePoint> presence_looked_at_;  // Seen or asked for, by cluster.
   std::map<ChannelName, std::shared_ptr<BrokerChannel>> channels_;
   std::weak_ptr<BrokerChannel> fed_;  // By the last message.
   Signal closed_;                     // One of them.
