@@ -5,6 +5,8 @@ namespace tinf {
 Task<void> reflect(Runtime& runtime, Scope scope, ListerWatcher& source, StoreWriter& sink,
                    std::function<void(Result<void>, TimePoint)> report, ReflectorOptions options) {
   options.after_outage = AfterOutage::List;  // Informers are told that their copies are equal.
+  // A replica of the API server that lags behind would take copies back to before what an earlier life has told them.
+  options.first_version = "";
   Reflector* running = nullptr;
   options.on_error = [&](const Error& why) { report(why, running->current_at()); };
   options.on_status = [&] {
