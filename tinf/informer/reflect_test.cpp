@@ -39,5 +39,21 @@ TEST_F(Reflect, BeginsWithTheLatestAndNotWithWhatAReplicaHasAtHand) {
   EXPECT_TRUE(current);
 }
 
+// Silence is an outage, too: who was not heard for so long may have been set back to a backup.
+TEST_F(Reflect, ListsASourceWhoseWatchFellSilent) {
+  source.expects_list(version("")).replies({object("a", 1)}, version("1"));
+  source.expects_watch(version("1")).waits(150s).falls_silent();
+  source.expects_list(version("")).takes(10s).replies({object("a", 2)}, version("2"));
+  source.expects_watch(version("2"));
+  run();
+  const TimePoint began = time.now();
+  time.run_for(155s);
+  EXPECT_FALSE(current);
+  EXPECT_LE(last_current_at, began + 1s);
+  time.run_for(10s);
+  EXPECT_TRUE(source.script_is_done()) << source.what_remains();
+  EXPECT_TRUE(current);
+}
+
 }  // namespace
 }  // namespace tinf

@@ -388,7 +388,9 @@ Task<ReflectorStep> Reflector::watch() {
     }
     auto& next = std::get<0>(first);
     if (!next) {
-      const bool broke = next.error().code == Code::Unavailable || stream_->fell_silent();
+      const bool silent = stream_->fell_silent();
+      const bool broke = next.error().code == Code::Unavailable || silent;
+      doubtful_ = doubtful_ || silent;
       if (!broke) current_at_ = runtime_.clock.now();
       stream_.reset();
       co_return watch_ended(next.error(), opened_at, progressed);
