@@ -52,9 +52,9 @@ void MemoryBroker::set_reachable(const std::string& client_id, bool reachable) {
   }
 }
 
-void MemoryBroker::stop() {
+void MemoryBroker::stop(bool forgets) {
   running_ = false;
-  retained_.clear();
+  if (forgets) retained_.clear();
   while (!sessions_.empty()) detach(sessions_.begin()->second, Error(Code::Unavailable, "the broker stopped"), false);
 }
 

@@ -57,8 +57,8 @@ class MemoryBroker {
   void set_reachable(const std::string& client_id, bool reachable);
 
   // A stopped broker knows no clients; no last will goes out. Retained messages are forgotten, as by a broker without a
-  // disk.
-  void stop();
+  // disk, or not.
+  void stop(bool forgets = true);
   void start();
 
   std::optional<Message> retained(const std::string& topic) const;
