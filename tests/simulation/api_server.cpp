@@ -9,9 +9,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration kLongestAnswer = 90s;  // Of a request that hangs.
-// That a server was set back shows in its versions alone: one that has passed those of before while nobody could look
-// is beyond what list and watch can tell. So ours takes its time.
-constexpr Duration kUnseen = 3min;
+constexpr Duration kSilence = 150s;       // After which a watch is given up.
 
 }  // namespace
 
@@ -24,8 +22,18 @@ class ApiServer::Stream final : public WatchStream {
   ~Stream() override { std::erase(server_.streams_, this); }
 
   Task<Result<EventBatch>> next() override {
-    while (waiting_.empty() && !end_) {
-      if (!co_await ready_.wait_until(server_.clock_, ends_at_))
+    while (frozen_until_ != TimePoint() || (waiting_.empty() && !end_)) {
+      const TimePoint now = server_.clock_.now();
+      if (frozen_until_ != TimePoint() && now >= given_up_at_) {
+        fell_silent_ = true;
+        co_return Error(Code::Timeout, "no word for 150 s");
+      }
+      if (frozen_until_ != TimePoint() && now >= frozen_until_) {
+        frozen_until_ = TimePoint();
+        continue;
+      }
+      const TimePoint until = frozen_until_ == TimePoint() ? ends_at_ : std::min(frozen_until_, given_up_at_);
+      if (!co_await ready_.wait_until(server_.clock_, until) && frozen_until_ == TimePoint())
         co_return Error(Code::Timeout, "the watch's time is up");
     }
     // On its way; what happens meanwhile comes with it.
@@ -51,6 +59,13 @@ class ApiServer::Stream final : public WatchStream {
     waiting_.push_back(std::move(batch));
     ready_.notify();
   }
+  bool fell_silent() const override { return fell_silent_; }
+
+  void freeze(TimePoint until) {
+    frozen_until_ = until;
+    given_up_at_ = server_.clock_.now() + kSilence;
+    ready_.notify();
+  }
   // What waits may still come first, or go down with the connection.
   void end(Error error, bool at_once) {
     if (end_) return;
@@ -68,6 +83,9 @@ class ApiServer::Stream final : public WatchStream {
   const TimePoint ends_at_;
   std::deque<EventBatch> waiting_;
   std::optional<Error> end_;
+  TimePoint frozen_until_{};
+  TimePoint given_up_at_{};
+  bool fell_silent_ = false;
   Signal ready_;
 };
 
@@ -88,18 +106,24 @@ const Truth& ApiServer::truth(const Resource& resource) const {
 
 void ApiServer::change() {
   if (clock_.now() < away_until_) return;  // Nobody can write, either.
-  if (clock_.now() < unseen_until_ && version_ + 2 >= version_before_) return;
   Collection& changed = *collections_[random_.below(collections_.size())];
   for (WatchEvent& event : changed.truth.change(random_, version_, clock_.now())) {
     history_.push_back(Change{std::stoull(event.resource_version), &changed, std::move(event)});
     for (Stream* stream : streams_) stream->tell(history_.back());
   }
+  if (random_.chance(0.2)) catch_up();
   if (!random_.chance(0.05)) return;
   backup_version_ = version_;
   for (auto& one : collections_) one->backup = one->truth.objects();
 }
 
+void ApiServer::catch_up() {
+  lagging_version_ = version_;
+  for (auto& one : collections_) one->lagging = one->truth.objects();
+}
+
 void ApiServer::bookmark() {
+  catch_up();
   for (Stream* stream : streams_) {
     if (stream->from() <= version_) stream->push(EventBatch{{}, ResourceVersion(std::to_string(version_)), false});
   }
@@ -127,15 +151,30 @@ void ApiServer::go_away(Duration until) {
 
 void ApiServer::set_back() {
   go_away(random_.between(1s, 20s));
-  version_before_ = clock_.now() < unseen_until_ ? std::min(version_, version_before_) : version_;
-  unseen_until_ = clock_.now() + kUnseen;
   version_ = compacted_ = backup_version_;
   history_.clear();
   for (auto& one : collections_) one->truth.set_back(one->backup, clock_.now());
+  catch_up();
 }
 
 void ApiServer::answer_badly(Duration until) {
   bad_until_ = std::max(bad_until_, clock_.now() + until);
+}
+
+void ApiServer::deny(Duration until) {
+  denied_until_ = std::max(denied_until_, clock_.now() + until);
+  for (Stream* stream : streams_) stream->end(Error(Code::Forbidden, "no right to watch"), true);
+}
+
+void ApiServer::freeze() {
+  frozen_until_ = clock_.now() + random_.between(5s, 2 * kSilence);
+  for (Stream* stream : streams_) stream->freeze(frozen_until_);
+}
+
+// Noticed a moment later at the latest, and from then on in what is said of the set.
+Duration ApiServer::frozen() const {
+  const bool lately = clock_.now() < frozen_until_ + 1min;
+  return lately ? kSilence : Duration();
 }
 
 SourceTraits ApiServer::traits() const {
@@ -170,6 +209,7 @@ Task<std::optional<Error>> ApiServer::failure() {
     }
   }
   if (clock_.now() < away_until_) co_return Error(Code::Unavailable, "connection refused");
+  if (clock_.now() < denied_until_) co_return Error(Code::Forbidden, "no right to list or watch");
   co_return std::nullopt;
 }
 
@@ -181,8 +221,10 @@ Task<Result<Snapshot>> ApiServer::list(const Scope& scope, ListOptions options) 
     co_return Error(Code::Timeout, "Too large resource version: " + options.version.text());
   const Collection& listed = collection(scope.resource);
   Snapshot all;
-  all.version = ResourceVersion(std::to_string(version_));
-  for (const auto& [key, object] : listed.truth.objects()) all.objects.push_back(object);
+  // Any version, or one no older than that: a replica may answer.
+  const bool lags = !options.version.empty() && options.version.number().value_or(0) <= lagging_version_;
+  all.version = ResourceVersion(std::to_string(lags ? lagging_version_ : version_));
+  for (const auto& [key, object] : lags ? listed.lagging : listed.truth.objects()) all.objects.push_back(object);
   const Duration takes = random_.between(1ms, 2s);
   const TimePoint began = clock_.now();
   co_await clock_.sleep_for(takes);

@@ -33,7 +33,14 @@ class ApiServer final : public ListerWatcher {
   void set_back();
   // Until then, requests are answered by 429, 500 or a timeout, or are not answered for long.
   void answer_badly(Duration until);
-  void answer_well() { away_until_ = bad_until_ = TimePoint(); }
+  // Until then, our rights are withdrawn.
+  void deny(Duration until);
+  void answer_well() { away_until_ = bad_until_ = denied_until_ = TimePoint(); }
+  // The open watches bring nothing more, as where a cable is cut. Some come to life again; the others are given up by
+  // who reads them, after two and a half minutes.
+  void freeze();
+  // How long what a watch says may have been less than the truth, unknown to who reads it.
+  Duration frozen() const;
 
   std::size_t open_streams() const { return streams_.size(); }
 
@@ -48,6 +55,7 @@ class ApiServer final : public ListerWatcher {
     Resource resource;
     Truth truth;
     Objects backup;
+    Objects lagging;  // What a replica that lags behind holds.
   };
   struct Change {
     std::uint64_t version;
@@ -57,6 +65,7 @@ class ApiServer final : public ListerWatcher {
 
   Collection& collection(const Resource& resource);
   Task<std::optional<Error>> failure();
+  void catch_up();
 
   Clock& clock_;
   Random random_;
@@ -64,13 +73,14 @@ class ApiServer final : public ListerWatcher {
   std::vector<std::unique_ptr<Collection>> collections_;
   std::uint64_t version_ = 1;
   std::uint64_t backup_version_ = 1;
-  std::uint64_t version_before_ = 0;  // It was set back.
-  TimePoint unseen_until_{};
+  std::uint64_t lagging_version_ = 1;
   std::uint64_t compacted_ = 0;
   std::deque<Change> history_;
   std::vector<Stream*> streams_;  // As they were opened.
   TimePoint away_until_{};
   TimePoint bad_until_{};
+  TimePoint denied_until_{};
+  TimePoint frozen_until_{};
 };
 
 }  // namespace tinf::simulation

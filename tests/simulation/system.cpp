@@ -28,6 +28,8 @@ constexpr Duration kLongestWay = 30s;
 constexpr Duration kFlipIsFound = 25s;   // All bytes of a store are hashed again within 20 seconds.
 constexpr std::size_t kStuck = 1000000;  // Steps at one moment.
 
+constexpr std::uint64_t kMishaps = 23;  // Kinds of them.
+
 struct Conditions {
   double drop = 0;
   double repeat = 0;
@@ -58,15 +60,19 @@ struct Site : Process {
 struct Shelf {
   MemoryStore store;
   Truth::Shown shown;
+  Duration takes{};           // Up to so long for each write, as on a disk.
+  TimePoint refuses_until{};  // A full one.
 };
 
 // Writes into a store and holds each state against the truth.
 class Ledger final : public StoreWriter {
  public:
-  Ledger(Shelf& shelf, const Truth& truth, std::function<void(const std::string&)> violation)
-      : shelf_(shelf), truth_(truth), violation_(std::move(violation)) {}
+  Ledger(Clock& clock, Random& random, Shelf& shelf, const Truth& truth,
+         std::function<void(const std::string&)> violation)
+      : clock_(clock), random_(random), shelf_(shelf), truth_(truth), violation_(std::move(violation)) {}
 
   Task<Result<void>> replace(Snapshot all) override {
+    if (auto refused = co_await refusal()) co_return *refused;
     auto held = shelf_.store.list();
     std::set<ObjectKey> gone;
     for (const ObjectPtr& object : *held) gone.insert(object->key());
@@ -76,6 +82,7 @@ class Ledger final : public StoreWriter {
     co_return co_await shelf_.store.replace(std::move(all));
   }
   Task<Result<void>> apply(EventBatch changes) override {
+    if (auto refused = co_await refusal()) co_return *refused;
     for (const WatchEvent& event : changes.events)
       check(event.key, event.type == EventType::Deleted ? nullptr : event.object.get());
     co_return co_await shelf_.store.apply(std::move(changes));
@@ -87,6 +94,17 @@ class Ledger final : public StoreWriter {
       violation_("the store was given a state of " + key.to_string() + " from before the one that it had");
   }
 
+  Task<std::optional<Error>> refusal() {
+    if (shelf_.takes > Duration()) {
+      const Duration takes = random_.between(0s, shelf_.takes);
+      co_await clock_.sleep_for(takes);
+    }
+    if (clock_.now() < shelf_.refuses_until) co_return Error(Code::Unavailable, "no space left on device");
+    co_return std::nullopt;
+  }
+
+  Clock& clock_;
+  Random& random_;
   Shelf& shelf_;
   const Truth& truth_;
   const std::function<void(const std::string&)> violation_;
@@ -97,6 +115,8 @@ struct Copy {
   std::string name;  // For a person to read.
   std::string cluster;
   Scope scope;
+  std::string id;  // Of the scope.
+  const ApiServer* server = nullptr;
   const Truth* truth = nullptr;
   std::shared_ptr<Shelf> shelf;
   bool store_is_known = true;  // To the session, which then compares it.
@@ -259,7 +279,7 @@ class System {
     }
     const std::size_t mishaps = random_.below(14);
     for (std::size_t i = 0; i < mishaps; ++i) {
-      const std::uint64_t kind = random_.below(20);
+      const std::uint64_t kind = random_.below(kMishaps);
       at(random_.between(0s, kTrouble - 25s), [this, kind] { return mishap(kind); });
     }
   }
@@ -298,8 +318,8 @@ class System {
       }
       case 7:
       case 8:
-        note("the broker stops");
-        broker_.stop();
+        note("the broker stops" + std::string(kind == 7 ? " and forgets" : ""));
+        broker_.stop(kind == 7);
         later(random_.between(0s, 30s), [this] { broker_.start(); });
         co_return;
       case 9:
@@ -336,11 +356,30 @@ class System {
         co_return;
       case 19:
         co_return co_await follow_anew(informer);
+      case 20:
+        note(cluster.name + " freezes");
+        cluster.server->freeze();
+        co_return;
+      case 21:
+        note(cluster.name + " denies");
+        cluster.server->deny(random_.between(1s, 40s));
+        co_return;
+      case 22:
+        for (auto& [name, shelf] : informer.shelves) {
+          if (shelf && random_.chance(0.7)) shelf->refuses_until = time_.now() + random_.between(1s, 40s);
+        }
+        note("stores of " + informer.client + " are full");
+        co_return;
     }
   }
 
   void calm() {
     note("calm");
+    for (Informer& informer : informers_) {
+      for (auto& [name, shelf] : informer.shelves) {
+        if (shelf) shelf->refuses_until = TimePoint();
+      }
+    }
     conditions_ = Conditions();
     for (const std::string& client : clients_) broker_.set_reachable(client, true);
     broker_.start();
@@ -429,11 +468,14 @@ class System {
     if (!cluster.site) co_return;
     const auto site = std::exchange(cluster.site, nullptr);
     const std::string client = site->client;
-    later(random_.between(0s, 30s), [this, c, client] {
+    later(absence(), [this, c, client] {
       if (!clusters_[c].site) start_site(c, client);
     });
     co_await end(*site, way);
   }
+
+  // Longer than a lease, at times.
+  Duration absence() { return random_.chance(0.8) ? random_.between(0s, 30s) : random_.between(30s, 90s); }
 
   Task<void> end(Site& site, Way way) {
     note(site.host + (way == Way::Crash ? " crashes" : " leaves"));
@@ -465,7 +507,11 @@ class System {
       informer.client = "hub" + std::to_string(i);
       informer.durable = random_.chance(0.5);
       informer.clock = random_.between(-1h, 1h);
-      start_hub(i);
+      if (random_.chance(0.8)) {
+        start_hub(i);
+      } else {
+        later(random_.between(0s, kTrouble), [this, i] { start_hub(i); });
+      }
     }
   }
 
@@ -500,10 +546,15 @@ class System {
         auto copy = std::make_unique<Copy>();
         copy->cluster = cluster.name;
         copy->scope = scope;
+        copy->id = scope.id();
+        copy->server = cluster.server.get();
         copy->name = cluster.name + "'s " + scope.resource.name + " at " + hub->host;
         copy->truth = &cluster.server->truth(scope.resource);
         auto& shelf = informer.shelves[cluster.name + "/" + scope.id()];
-        if (!informer.durable || !shelf) shelf = std::make_shared<Shelf>();
+        if (!informer.durable || !shelf) {
+          shelf = std::make_shared<Shelf>();
+          if (random_.chance(0.2)) shelf->takes = 2s;
+        }
         if (shelf->store.size() > 0) ++outcome_.taken_up;
         copy->shelf = shelf;
         copy->store_is_known = random_.chance(0.9);
@@ -520,9 +571,9 @@ class System {
     copy.shown.clear();
     copy.altered = false;
     copy.proof.reset();
-    copy.ledger = std::make_unique<Ledger>(*copy.shelf, *copy.truth, [this, &copy](const std::string& what) {
-      violation("order: " + copy.name + ": " + what);
-    });
+    copy.ledger = std::make_unique<Ledger>(
+        time_, network_, *copy.shelf, *copy.truth,
+        [this, &copy](const std::string& what) { violation("order: " + copy.name + ": " + what); });
     copy.source = hub.session->open(copy.cluster, copy.store_is_known ? &store : nullptr);
     if (random_.chance(0.25)) {
       ReflectorOptions options;
@@ -578,7 +629,7 @@ class System {
     const auto hub = std::exchange(informer.hub, nullptr);
     co_await end(*hub, way);
     if (informer.durable && random_.chance(0.3)) co_await alter_kept(informer);
-    later(random_.between(0s, 30s), [this, i] {
+    later(absence(), [this, i] {
       if (!informers_[i].hub) start_hub(i);
     });
   }
@@ -729,7 +780,7 @@ class System {
   bool look_at(Hub& hub) {
     const bool ended = look_at_end(hub);
     for (auto& copy : hub.copies) {
-      const auto standing = hub.session->standing(copy->cluster, copy->scope.id());
+      const auto standing = hub.session->standing(copy->cluster, copy->id);
       if (standing && standing->proven_at && standing->proven_at != copy->proof)
         claim(hub, *copy, *standing->proven_at);
     }
@@ -746,8 +797,9 @@ class System {
     Fingerprint held;
     const auto entries = copy.shelf->store.measure(ObjectKey(), copy.shelf->store.size() + 1);
     for (const InventoryEntry& entry : *entries) held.add(entry.hash);
-    if (!copy.truth->was(held, proof - kLongestWay))
-      violation("proof: " + copy.name + " claims to equal the cluster at a time at which it did not");
+    if (!copy.truth->was(held, proof - kLongestWay - copy.server->frozen()))
+      violation("proof: " + copy.name + " claims to equal the cluster " + std::to_string((time_.now() - proof) / 1ms) +
+                " ms ago and did not");
   }
 
   // Which of two is the younger is told by clocks, where the word that the elder left at the broker was lost on its
@@ -795,7 +847,7 @@ class System {
   }
 
   bool proven(const Hub& hub, const Copy& copy) const {
-    const auto standing = hub.session->standing(copy.cluster, copy.scope.id());
+    const auto standing = hub.session->standing(copy.cluster, copy.id);
     return standing && standing->proven_at && *standing->proven_at >= quiet_since_;
   }
 
@@ -836,7 +888,7 @@ class System {
   }
 
   void count(const BrokerSession& session, const Copy& copy) {
-    const auto standing = session.standing(copy.cluster, copy.scope.id());
+    const auto standing = session.standing(copy.cluster, copy.id);
     if (!standing) return;
     outcome_.snapshots += standing->counts.snapshots;
     outcome_.resumes += standing->counts.resumes;
