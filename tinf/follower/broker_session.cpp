@@ -1,6 +1,7 @@
 #include "tinf/follower/broker_session.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "tinf/base/first_of.h"
 
@@ -13,13 +14,14 @@ namespace {
 constexpr Duration kTick = 200ms;  // How late a follower's deadline may be seen.
 constexpr Duration kHelloFirst = 5s;
 constexpr Duration kHelloAgain = 1min;
-constexpr std::size_t kRenewScopes = 512;        // 10 KiB of ids in one message.
-constexpr Duration kFormerLife = 5s;             // For who follows a scope before us and is about to let go of it.
-constexpr Duration kGoodbye = 1s;                // For what is still to be said.
-constexpr Duration kSilence = 15s;               // Three questions without an answer.
-constexpr std::size_t kMaximumOutbox = 65536;    // Messages, for a broker that takes none.
-constexpr std::size_t kWaitingEvents = 2048;     // From which on who takes them goes before further messages,
-constexpr int kTurnsOfConsumer = 64;             // for so long.
+constexpr Duration kElderWaits = 1min;         // Since the younger was heard; clocks may have told them apart wrongly.
+constexpr std::size_t kRenewScopes = 512;      // 10 KiB of ids in one message.
+constexpr Duration kFormerLife = 5s;           // For who follows a scope before us and is about to let go of it.
+constexpr Duration kGoodbye = 1s;              // For what is still to be said.
+constexpr Duration kSilence = 15s;             // Three questions without an answer.
+constexpr std::size_t kMaximumOutbox = 65536;  // Messages, for a broker that takes none.
+constexpr std::size_t kWaitingEvents = 2048;   // From which on who takes them goes before further messages,
+constexpr int kTurnsOfConsumer = 64;           // for so long.
 constexpr std::size_t kMaximumClusters = 65536;  // Names come from the broker.
 
 }  // namespace
@@ -262,11 +264,14 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 bool BrokerSession::is_of_present(const std::string& cluster, const std::string& source) {
   const auto view = clusters_.find(cluster);
   if (view == clusters_.end() || !view->second.present) return true;
-  if (source.substr(source.find('/') + 1) == view->second.presence.instance) return true;
   const TimePoint now = runtime_.clock.now();
-  TimePoint& looked_at = presence_looked_at_[cluster];
-  if (now - looked_at < kHelloFirst) return false;
-  looked_at = now;
+  Heard& heard = heard_[cluster];
+  if (source.substr(source.find('/') + 1) == view->second.presence.instance) {
+    heard.at = now;
+    return true;
+  }
+  if (now - heard.presence_at < kHelloFirst) return false;
+  heard.presence_at = now;
   send(options_.topics.signal(cluster), wire::Hello{options_.client});
   return false;
 }
@@ -292,10 +297,16 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   // The last will of an earlier process must not take the present one away.
   if (!present && was_present && !presence.instance.empty() && presence.instance != view.presence.instance) return;
   const bool restarted = present && was_present && presence.instance != view.presence.instance;
+  // Of two that are there the younger stays. The elder, which is about to hear that, would take copies back in time.
+  const TimePoint now = runtime_.clock.now();
+  Heard& heard = heard_[cluster];
+  if (restarted && now - heard.at < kElderWaits &&
+      std::tie(presence.started, presence.instance) < std::tie(view.presence.started, view.presence.instance))
+    return;
+  if (present) heard = Heard{now, now};
   view.name = cluster;
   view.present = present;
   if (present) view.presence = presence;
-  if (present) presence_looked_at_[cluster] = runtime_.clock.now();
   for (auto at = channels_.lower_bound({cluster, ""}); at != channels_.end() && at->first.first == cluster; ++at) {
     if (!present || restarted) {
       at->second->follower.path_down();

@@ -133,7 +133,11 @@ class BrokerSession {
   // Confined to the strand.
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
-  std::map<std::string, TimePoint> presence_looked_at_;  // Seen or asked for, by cluster.
+  struct Heard {
+    TimePoint at{};           // Anything of the process that is present.
+    TimePoint presence_at{};  // A presence, or asked for one.
+  };
+  std::map<std::string, Heard> heard_;  // By cluster.
   std::map<ChannelName, std::shared_ptr<BrokerChannel>> channels_;
   std::weak_ptr<BrokerChannel> fed_;  // By the last message.
   Signal closed_;                     // One of them.
