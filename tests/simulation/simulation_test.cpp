@@ -55,7 +55,7 @@ TEST(Simulation, ASeedReplaysExactly) {
 class BrokenRule : public ::testing::TestWithParam<wire::Rule> {};
 
 TEST_P(BrokenRule, IsNoticed) {
-  const std::uint64_t histories = 2000;
+  const std::uint64_t histories = 4000;
   for (std::uint64_t seed = 1; seed <= histories; ++seed) {
     if (!play(Story{seed, GetParam()}).violations.empty()) return;
   }
