@@ -1,0 +1,9 @@
+"""What bench/run measures.
+
+programs   the programs that take part, and what the kernel says of a process: CPU, memory, bytes on the wire
+peers      beside client-go and kube-rs
+growth     how cost grows with objects, informers and clusters
+idle       a cluster in which nothing happens
+sizes      how large all of it is
+report     figures to tables in docs/performance.md; plot: to pictures beside it
+"""
