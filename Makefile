@@ -57,7 +57,7 @@ kube:  ## a real control plane (kube-apiserver, etcd, kubectl) in the user's cac
 	tools/install-packages test
 	tools/real-kube
 
-bench: build kube  ## measurements beside client-go: docs/performance.md
+bench: build kube  ## measurements beside client-go and kube-rs, of growth and of silence, into docs/performance.md (25 minutes)
 	python3 bench/run
 
 clean:  ## removes what was built here

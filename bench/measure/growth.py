@@ -24,8 +24,9 @@ def of_objects(sizes):
     def step(count):
         with starting() as start:
             figures = through_broker(start(Firehose(count)).kubeconfig(), 0, "")
-        return {"n": count, "seconds": figures["syncSeconds"], "cpu": figures["providerCpu"], "providerPeak": figures["providerPeak"],
-                "informerPeak": figures["rssPeakBytes"], "messages": figures["messages"], "wire": figures["wireBytes"]}
+        return {"n": count, "seconds": figures["syncSeconds"], "cpu": figures["providerCpu"],
+                "providerPeak": figures["providerPeak"], "informerPeak": figures["rssPeakBytes"],
+                "messages": figures["messages"], "wire": figures["wireBytes"]}
     return [step(count) for count in sizes.growth]
 
 
@@ -81,25 +82,32 @@ def of_providers(sizes):
 # How it is told.
 def exponents(steps, field):
     """Of each step from the one before it: 1 is linear, 0 constant. None where there was nothing to measure."""
-    return [math.log(after[field] / before[field]) / math.log(after["n"] / before["n"]) if before[field] and after[field] else None
-            for before, after in zip(steps, steps[1:])]
+    def exponent(before, after):
+        if not before[field] or not after[field]:
+            return None
+        return math.log(after[field] / before[field]) / math.log(after["n"] / before["n"])
+    return [exponent(before, after) for before, after in zip(steps, steps[1:])]
 
 
 def rows(kept, name, columns):
     steps = kept[name]
-    by_field = {field: [None, *exponents(steps, field)] for _, field, _, _ in columns}
-    lines = []
-    for number_of, step in enumerate(steps):
-        cells = [shown(step[field]) + (f" ({by_field[field][number_of]:.2f})" if by_field[field][number_of] is not None else "")
-                 for _, field, shown, _ in columns]
-        lines.append(table_row(f"{step['n']:,}", *cells))
-    worst = [max((one for one in by_field[field] if one is not None), default=0) for _, field, _, _ in columns]
-    return [*lines, table_row("exponent", *(judged(f"≤ {most}", one <= most) for one, (_, _, _, most) in zip(worst, columns)))]
+    down, verdicts = [], []  # The table's columns.
+    for _, field, shown, most in columns:
+        grown = [None, *exponents(steps, field)]
+        down.append([shown(step[field]) + ("" if one is None else f" ({one:.2f})") for step, one in zip(steps, grown)])
+        verdicts.append(judged(f"≤ {most}", max((one for one in grown if one is not None), default=0) <= most))
+    lines = [table_row(f"{step['n']:,}", *cells) for step, *cells in zip(steps, *down)]
+    return [*lines, table_row("exponent", *verdicts)]
+
+
+def cpu(value):
+    return f"{value:.2f} s"
 
 
 def picture(steps, title, counted, columns):
-    panels = [(name, [(step["n"], step[field]) for step in steps]) for name, field, _, _ in columns]
-    return plot.growth(title, counted, panels)
+    unit = {seconds: ", s", cpu: ", s", size: ", bytes"}
+    return plot.growth(title, counted, [(name + unit.get(shown, ""), [(step["n"], step[field]) for step in steps])
+                                        for name, field, shown, _ in columns])
 
 
 def _part(name, what, measure, counted, columns):
@@ -109,15 +117,11 @@ def _part(name, what, measure, counted, columns):
                 functools.partial(picture, title=what, counted=counted, columns=columns))
 
 
-def cpu(value):
-    return f"{value:.2f} s"
-
-
 PARTS = (
     _part("objects", "first sync of one scope through the broker, objects of 3.3 KiB", of_objects, "objects", (
-        ("time", "seconds", seconds, LINEAR), ("provider's CPU", "cpu", cpu, LINEAR), ("provider's peak memory", "providerPeak", size, LINEAR),
-        ("informer's peak memory", "informerPeak", size, LINEAR), ("messages", "messages", number, LINEAR),
-        ("bytes to the broker", "wire", size, LINEAR))),
+        ("time", "seconds", seconds, LINEAR), ("provider's CPU", "cpu", cpu, LINEAR),
+        ("provider's peak memory", "providerPeak", size, LINEAR), ("informer's peak memory", "informerPeak", size, LINEAR),
+        ("messages", "messages", number, LINEAR), ("bytes to the broker", "wire", size, LINEAR))),
     _part("informers", "a provider whose scope several informers share", of_informers, "informers", (
         ("CPU until all have joined", "joinCpu", cpu, LINEAR), ("messages until then", "joinMessages", number, LINEAR),
         ("memory", "memory", size, 0.1), (f"CPU of {FOLLOWED} s with {CHANGES} changes/s", "followCpu", cpu, 0.1),

@@ -56,40 +56,41 @@ def silence(sizes):
         informer.endpoint.wait_ready(deadline=60)
         wait_until(lambda: informer.endpoint.metrics()["tinf_informer_objects"] == SCOPES, 60, "all scopes are there")
 
-        def heard():
-            return provider.messages()[0]
-        # From one digest to another: what comes at intervals is then counted the right number of times.
-        last = heard()
-        wait_until(lambda: heard() > last, 60, "a digest goes out", every=0.2)
+        def next_digest():
+            last = provider.messages()[0]
+            wait_until(lambda: provider.messages()[0] > last, 60, "a digest goes out", every=1)
 
         def look():
-            return {"at": time.monotonic(),
-                    **{name: {"cpu": cpu_seconds(one.pid), "wire": wire_bytes(one.pid, broker.port), "messages": one.messages()}
-                       for name, one in (("provider", provider), ("informer", informer))}}
+            """What each side has used so far: seconds of CPU, bytes and messages sent and received."""
+            return [time.monotonic(), *(figure for one in (provider, informer) for figure in
+                                        (cpu_seconds(one.pid), *wire_bytes(one.pid, broker.port), *one.messages()))]
+        # From one digest to another: what comes at intervals is then counted as often as it comes.
+        next_digest()
         before = look()
-        time.sleep(sizes.idle)  # The time that is measured.
-        after = look()
-        return {"scopes": SCOPES, "seconds": after["at"] - before["at"],
-                **{name: {what: [b - a for a, b in zip(before[name][what], after[name][what])] if what != "cpu" else
-                          after[name]["cpu"] - before[name]["cpu"] for what in ("cpu", "wire", "messages")}
-                   for name in ("provider", "informer")}}
+        time.sleep(sizes.idle)  # The time that is measured, less what is missing of an interval.
+        next_digest()
+        seconds, *used = (now - then for then, now in zip(before, look()))
+        names = ("cpu", "bytesSent", "bytesReceived", "messagesSent", "messagesReceived")
+        return {"scopes": SCOPES, "seconds": seconds, "provider": dict(zip(names, used)),
+                "informer": dict(zip(names, used[len(names):]))}
 
 
 def rows(kept):
     figures = kept["idle"]
+    days = figures["seconds"] / DAY
     lines = []
     for name in ("provider", "informer"):
         one = figures[name]
-        day = DAY / figures["seconds"]
-        share = one["cpu"] / figures["seconds"]
-        both = sum(one["wire"]) * day
-        lines.append(table_row(name, f"{100 * share:.2f} %", *(f"{count * day:,.0f}" for count in one["messages"]),
-                               *(size(count * day) for count in one["wire"]), size(both),
-                               f"{judged('< 0.5 % of a core', share < 0.005)}; {judged('≤ 1 MB a day', both <= 1e6)}"))
+        share, sent, received = one["cpu"] / figures["seconds"], one["bytesSent"] / days, one["bytesReceived"] / days
+        messages = (f"{one[way] / days:,.0f}" for way in ("messagesSent", "messagesReceived"))
+        lines.append(table_row(name, f"{100 * share:.2f} %", *messages, size(sent), size(received), size(sent + received),
+                               f"{judged('< 0.5 % of a core', share < 0.005)}; {judged('≤ 1 MB a day', sent + received <= 1e6)}"))
     return lines
 
 
+def table_heading(_):
+    return heading("", "CPU of a core", "messages sent a day", "received", "bytes sent a day", "received", "both ways", "target")
+
+
 PARTS = (
-    Part("idle", f"a quiet cluster with {SCOPES} scopes",
-         lambda _: heading("", "CPU of a core", "messages sent a day", "received", "bytes sent a day", "received", "both ways", "target"),
-         "idle", silence, rows),)
+    Part("idle", f"a quiet cluster with {SCOPES} scopes", table_heading, "idle", silence, rows),)

@@ -16,16 +16,19 @@ from .report import Part, heading, judged, number, size, table_row
 
 # The ways to follow all configmaps of a kubeconfig. Each tells the figures of its program.
 def client_go(kubeconfig, window, trigger):
-    return ask([programs.ROOT / "build" / "clientgo-bench", "--kubeconfig", kubeconfig, "--window", f"{window}s", "--trigger", trigger])
+    return ask([programs.ROOT / "build" / "clientgo-bench", "--kubeconfig", kubeconfig,
+                "--window", f"{window}s", "--trigger", trigger])
 
 
 def kube_rs(kubeconfig, window, trigger):
     path = "/" + trigger.split("/", 3)[3] if trigger else ""
-    return ask([programs.KUBE_RS / "target" / "release" / "kube-rs-bench", "--kubeconfig", kubeconfig, "--window", window, "--trigger", path])
+    return ask([programs.KUBE_RS / "target" / "release" / "kube-rs-bench", "--kubeconfig", kubeconfig,
+                "--window", window, "--trigger", path])
 
 
 def direct(kubeconfig, window, trigger):
-    return ask([programs.RELEASE / "bench" / "informer_bench", "--kubeconfig", kubeconfig, "--window", window, "--trigger", trigger])
+    return ask([programs.RELEASE / "bench" / "informer_bench", "--kubeconfig", kubeconfig,
+                "--window", window, "--trigger", trigger])
 
 
 def through_broker(kubeconfig, window, trigger, *more):
@@ -44,8 +47,11 @@ def through_broker(kubeconfig, window, trigger, *more):
                 "providerCpu": cpu_seconds(provider.pid) - before[0], "brokerCpu": cpu_seconds(broker.pid) - before[1]}
 
 
-WAYS = {"client-go": client_go, **({"kube-rs": kube_rs} if programs.HAS_RUST else {}), "direct": direct, "broker": through_broker}
-COLUMNS = {"client-go": "client-go dynamic", "kube-rs": "kube-rs reflector", "direct": "ours, direct", "broker": "ours, through the broker"}
+WAYS = {"client-go": client_go, "kube-rs": kube_rs, "direct": direct, "broker": through_broker}
+if not programs.HAS_RUST:
+    WAYS.pop("kube-rs")
+COLUMNS = {"client-go": "client-go dynamic", "kube-rs": "kube-rs reflector", "direct": "ours, direct",
+           "broker": "ours, through the broker"}
 PEERS = ("client-go", "kube-rs")
 
 
@@ -98,8 +104,8 @@ _CURLS = {"direct": ("stream", _STREAM, "k8s.io/initial-events-end"), "broker": 
 
 def _curl_seconds(api, query, end):
     began = time.monotonic()
-    with subprocess.Popen(["curl", "-sk", "-H", f"Authorization: Bearer {api.tokens['admin']}", f"{api.url}/api/v1/configmaps?{query}"],
-                          stdout=subprocess.PIPE) as curl:
+    command = ["curl", "-sk", "-H", f"Authorization: Bearer {api.tokens['admin']}", f"{api.url}/api/v1/configmaps?{query}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as curl:
         subprocess.run(["grep", "--max-count=1", end], stdin=curl.stdout, stdout=subprocess.DEVNULL, check=False)
         curl.kill()
     return time.monotonic() - began

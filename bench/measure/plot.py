@@ -7,7 +7,9 @@ _COLOUR = "#1f6fb2"
 
 
 def growth(title, counted, panels):
-    """panels: (name, [(n, value)]) each; `counted` names n."""
+    """panels: (name, [(n, value)]) each; `counted` names n. What was too little to be measured is left out."""
+    panels = [(name, [(n, value) for n, value in points if value > 0]) for name, points in panels]
+    panels = [(name, points) for name, points in panels if len(points) > 1]
     down = math.ceil(len(panels) / _ACROSS)
     width, height = _LEFT + _ACROSS * (_PANEL + _GAP), _TOP + down * (_HEIGHT + _GAP)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
@@ -19,7 +21,6 @@ def growth(title, counted, panels):
 
 
 def _panel(name, points, left, top):
-    points = [(n, value) for n, value in points if value > 0]
     first, last = points[0][0], points[-1][0]
     values = [value for _, value in points] + [points[0][1] * last / first]
     low, high = _decade(min(values), math.floor), _decade(max(values), math.ceil)
@@ -36,7 +37,8 @@ def _panel(name, points, left, top):
         at = y(10.0 ** power)
         out.append(f'<path d="M{left} {at:.1f}h{_PANEL}" stroke="#ddd"/>'
                    f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{_short(10.0 ** power)}</text>')
-    out.append(f'<path d="M{x(first):.1f} {y(points[0][1]):.1f}L{x(last):.1f} {y(points[0][1] * last / first):.1f}" stroke="#999" stroke-dasharray="4 3"/>')
+    linear = f"M{x(first):.1f} {y(points[0][1]):.1f}L{x(last):.1f} {y(points[0][1] * last / first):.1f}"
+    out.append(f'<path d="{linear}" stroke="#999" stroke-dasharray="4 3"/>')
     line = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in points)
     out.append(f'<polyline points="{line}" fill="none" stroke="{_COLOUR}" stroke-width="1.5"/>')
     for n, value in points:

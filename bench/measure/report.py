@@ -42,7 +42,7 @@ class Kept:
 
 
 def table_row(*cells):
-    return "| " + " | ".join(cells) + " |"
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
 
 
 def heading(*cells):
