@@ -103,11 +103,14 @@ _CURLS = {"direct": ("stream", _STREAM, "k8s.io/initial-events-end"), "broker": 
 
 
 def _curl_seconds(api, query, end):
+    # Without -N curl keeps the last bytes, in which the end is told, to itself.
+    command = ["curl", "-skN", "-H", f"Authorization: Bearer {api.tokens['admin']}", f"{api.url}/api/v1/configmaps?{query}"]
     began = time.monotonic()
-    command = ["curl", "-sk", "-H", f"Authorization: Bearer {api.tokens['admin']}", f"{api.url}/api/v1/configmaps?{query}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as curl:
-        subprocess.run(["grep", "--max-count=1", end], stdin=curl.stdout, stdout=subprocess.DEVNULL, check=False)
-        curl.kill()
+        try:
+            subprocess.run(["grep", "--max-count=1", end], stdin=curl.stdout, stdout=subprocess.DEVNULL, check=False, timeout=120)
+        finally:
+            curl.kill()
     return time.monotonic() - began
 
 

@@ -31,6 +31,15 @@ def build():
         subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=KUBE_RS, check=True)
 
 
+def others_busy(seconds=2):
+    """The share of this machine's CPUs that is in use while nothing of ours runs yet."""
+    def look():
+        times = [int(word) for word in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return sum(times), times[3] + times[4]  # All, and idle or waiting for a disk.
+    (all_before, idle_before), _, (all_after, idle_after) = look(), time.sleep(seconds), look()
+    return 1 - (idle_after - idle_before) / (all_after - all_before)
+
+
 class Firehose(Part):
     """The stand-in API server of bench/firehose. Its objects change from start_changes() on."""
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import typing
 
@@ -23,22 +24,30 @@ class Part:
 
 
 class Kept:
-    """{part's name: its figures}, in a folder of JSON files."""
+    """{part's name: its figures}, in a folder of JSON files; and how busy the machine was with other things before each."""
 
     def __init__(self, folder):
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._figures = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+        self._kept = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
-    def keep(self, name, figures):
-        (self._folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
-        self._figures[name] = json.loads(json.dumps(figures))  # As it is read again: with text for keys.
+    def keep(self, name, figures, others_busy):
+        text = json.dumps({"othersBusy": others_busy, "figures": figures}, indent=1)
+        (self._folder / f"{name}.json").write_text(text + "\n")
+        self._kept[name] = json.loads(text)
 
     def __contains__(self, name):
-        return name in self._figures
+        return name in self._kept
 
     def __getitem__(self, name):
-        return self._figures[name]
+        return self._kept[name]["figures"]
+
+    def machine(self):
+        """On what all this was measured, in a sentence."""
+        busy = [one["othersBusy"] for one in self._kept.values()]
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return (f"Measured on {os.cpu_count()} cores and {memory / (1 << 30):.0f} GiB of memory, of which cores other programs used"
+                f" {100 * min(busy):.0f} to {100 * max(busy):.0f} % when the parts of this page began.")
 
 
 def table_row(*cells):
@@ -67,10 +76,10 @@ def size(value):
 
 
 def rewrite(docs, parts, kept):
-    """Puts each table whose figures are kept between its marks, and each picture beside the page."""
+    """Puts each table whose figures are kept between its marks, with the machine they are of, and each picture beside the page."""
     page = docs / "performance.md"
     text = page.read_text()
-    places = {}
+    places = {"machine": [kept.machine()]}
     for part in parts:
         if part.name in kept:
             lines = places.setdefault(part.place, part.heading(kept))
