@@ -73,8 +73,9 @@ def of_providers(sizes):
                 told = informer.endpoint.metrics()
                 return told.get("tinf_informer_objects") == count * SMALL and told["tinf_informer_live"] == count
             wait_until(synced, 300, f"an informer has the objects of {count} clusters", tolerate=(OSError,))
-            return {"n": count, "seconds": time.monotonic() - began, "cpu": cpu_seconds(informer.pid),
-                    "memory": informer.resident_bytes(), "messages": sum(informer.messages()),
+            took, memory = time.monotonic() - began, informer.resident_bytes()
+            return {"n": count, "seconds": took, "cpu": cpu_seconds(informer.pid), "memory": memory,
+                    "memoryEach": memory / count, "messages": sum(informer.messages()),
                     "providerMemory": sum(one.resident_bytes() for one in providers)}
     return [step(count) for count in sizes.providers]
 
@@ -94,7 +95,7 @@ def rows(kept, name, columns):
     down, verdicts = [], []  # The table's columns.
     for _, field, shown, most in columns:
         grown = [None, *exponents(steps, field)]
-        down.append([shown(step[field]) + ("" if one is None else f" ({one:.2f})") for step, one in zip(steps, grown)])
+        down.append([shown(step[field]) + ("" if one is None else f" ({round(one, 2) + 0:.2f})") for step, one in zip(steps, grown)])
         verdicts.append(judged(f"≤ {most}", max((one for one in grown if one is not None), default=0) <= most))
     lines = [table_row(f"{step['n']:,}", *cells) for step, *cells in zip(steps, *down)]
     return [*lines, table_row("exponent", *verdicts)]
@@ -131,5 +132,6 @@ PARTS = (
         ("messages", "messages", number, LINEAR))),
     _part("providers", f"one informer of many provider processes, {SMALL} objects of 3.3 KiB each", of_providers, "providers", (
         ("time until all are synced", "seconds", seconds, LINEAR), ("informer's CPU", "cpu", cpu, LINEAR),
-        ("informer's memory", "memory", size, LINEAR), ("its messages", "messages", number, LINEAR),
+        ("informer's memory", "memory", size, LINEAR), ("a cluster", "memoryEach", size, 0.1),
+        ("its messages", "messages", number, LINEAR),
         ("memory of all providers", "providerMemory", size, LINEAR))))
