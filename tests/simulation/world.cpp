@@ -61,6 +61,7 @@ class World {
     std::unique_ptr<Follower> follower;
     std::unique_ptr<wire::Decoder> decoder;
     std::unique_ptr<wire::Sender> sender;
+    DigestLedger digests;
     bool up = false;
     std::uint64_t life = 0;
     std::map<ObjectKey, ObjectPtr> store;
@@ -216,6 +217,7 @@ class World {
     if (consumer.follower) count(consumer);
     consumer.follower = std::make_unique<Follower>(scope_, options, clock_, random_);
     consumer.decoder = std::make_unique<wire::Decoder>();
+    consumer.digests = DigestLedger();
     consumer.sender = std::make_unique<wire::Sender>(options.client, std::to_string(consumer.life));
     consumer.last_proof.reset();
     consumer.slow = random_.chance(0.3);
@@ -384,7 +386,7 @@ class World {
       if (auto* objects = std::get_if<wire::Objects>(&body)) consumer.follower->receive(*objects);
       if (auto* notice = std::get_if<wire::Notice>(&body)) consumer.follower->receive(*notice);
       if (auto* digest = std::get_if<wire::Digest>(&body)) {
-        for (const auto& stream : digest->streams) {
+        for (const auto& stream : consumer.digests.read((*decoded)->source, *digest)) {
           if (stream.scope == scope_.id())
             consumer.follower->receive(stream, std::chrono::seconds(digest->interval_seconds));
         }

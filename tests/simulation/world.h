@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/simulation/truth.h"
+#include "tinf/follower/digest_ledger.h"
 #include "tinf/follower/follower.h"
 #include "tinf/provider/provider_core.h"
 #include "tinf/wire/rules.h"

@@ -254,7 +254,7 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
     return std::nullopt;
   }
   if (!is_of_present(std::string(*cluster), source)) return std::nullopt;
-  dispatch(std::string(*cluster), body);
+  dispatch(std::string(*cluster), std::string(source.substr(source.find('/') + 1)), body);
   return std::nullopt;
 }
 
@@ -303,7 +303,7 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   if (restarted && now - heard.at < kElderWaits &&
       std::tie(presence.started, presence.instance) < std::tie(view.presence.started, view.presence.instance))
     return;
-  if (present) heard = Heard{now, now};
+  if (present) heard.at = heard.presence_at = now;
   view.name = cluster;
   view.present = present;
   if (present) view.presence = presence;
@@ -318,21 +318,21 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   if (on_cluster_) on_cluster_(view);
 }
 
-void BrokerSession::dispatch(const std::string& cluster, wire::Body& body) {
-  const auto channel_of =
-      [&](const std::string& scope) -> std::map<ChannelName, std::shared_ptr<BrokerChannel>>::iterator {
-    return channels_.find({cluster, scope});
-  };
-  if (auto* digest = std::get_if<wire::Digest>(&body)) {
-    for (const wire::Digest::Stream& stream : digest->streams) {
-      const auto found = channel_of(stream.scope);
-      if (found == channels_.end()) continue;
-      if (found->second->waited_for) found->second->check_store();
-      found->second->follower.receive(stream, std::chrono::seconds(digest->interval_seconds));
-      pump(*found->second);
-    }
-    return;
+void BrokerSession::receive_digest(const std::string& cluster, const std::string& instance,
+                                   const wire::Digest& digest) {
+  if (clusters_.count(cluster) == 0) return;
+  for (const wire::Digest::Stream& stream : heard_[cluster].digests.read(instance, digest)) {
+    const auto found = channels_.find({cluster, stream.scope});
+    if (found == channels_.end()) continue;
+    if (found->second->waited_for) found->second->check_store();
+    found->second->follower.receive(stream, std::chrono::seconds(digest.interval_seconds));
+    pump(*found->second);
   }
+}
+
+void BrokerSession::dispatch(const std::string& cluster, const std::string& instance, wire::Body& body) {
+  if (const auto* digest = std::get_if<wire::Digest>(&body)) return receive_digest(cluster, instance, *digest);
+  const auto channel_of = [&](const std::string& scope) { return channels_.find({cluster, scope}); };
   auto found = channels_.end();
   if (auto* frame = std::get_if<wire::Frame>(&body)) {
     if ((found = channel_of(frame->scope)) != channels_.end()) found->second->follower.receive(*frame);

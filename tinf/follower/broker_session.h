@@ -17,6 +17,7 @@
 #include "tinf/contract/transport.h"
 #include "tinf/follower/admission.h"
 #include "tinf/follower/broker_channel.h"
+#include "tinf/follower/digest_ledger.h"
 #include "tinf/wire/client_claim.h"
 #include "tinf/wire/codec.h"
 #include "tinf/wire/topics.h"
@@ -110,7 +111,8 @@ class BrokerSession {
   std::optional<Error> on_message(const Message& message);
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
   bool is_of_present(const std::string& cluster, const std::string& source);
-  void dispatch(const std::string& cluster, wire::Body& body);
+  void dispatch(const std::string& cluster, const std::string& instance, wire::Body& body);
+  void receive_digest(const std::string& cluster, const std::string& instance, const wire::Digest& digest);
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(BrokerChannel& channel);
   bool reachable(const std::string& cluster) const;
@@ -136,6 +138,7 @@ class BrokerSession {
   struct Heard {
     TimePoint at{};           // Anything of the process that is present.
     TimePoint presence_at{};  // A presence, or asked for one.
+    DigestLedger digests;
   };
   std::map<std::string, Heard> heard_;  // By cluster.
   std::map<ChannelName, std::shared_ptr<BrokerChannel>> channels_;

@@ -23,7 +23,7 @@ namespace tinf {
 
 struct FollowerOptions {
   std::string client;  // Checked by wire::check_client_id.
-  Duration lease = std::chrono::minutes(2);
+  Duration lease = std::chrono::minutes(5);
   std::uint32_t window = 16;  // Pages under way at once: about 1 MiB.
   BackoffOptions retry{std::chrono::seconds(2), std::chrono::seconds(30), 2, 0.25, std::chrono::minutes(2)};
 

@@ -1,7 +1,6 @@
 #include "tinf/provider/provider_core.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "tinf/wire/rules.h"
 
@@ -13,7 +12,6 @@ constexpr std::size_t kDigestStreams = 256;    // About 30 KiB before compressio
 constexpr std::size_t kRangeItems = 2048;      // Pieces and entries in one message: about 30 KiB after compression.
 constexpr std::size_t kScopeBytes = 16 << 10;  // Of one scope's texts: more than any URL of an API server takes.
 constexpr std::size_t kKeysOfARange = 16;
-constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kControlMessages = 8192;  // Beyond, requests are not answered: their senders ask again.
 
 std::string new_epoch(Random& random) {
@@ -47,6 +45,7 @@ void ProviderCore::offer(std::vector<ResourceInfo> resources, std::string cluste
 void ProviderCore::connected(TimePoint now) {
   presence_due_ = true;
   digest_due_ = full_digest_due_ = now;
+  digests_name_all_ = true;
   for (auto& [id, outbox] : outboxes_) {
     // Answers under way may be lost: informers ask again when they see what they lack.
     for (auto& [client, subscription] : outbox.subscriptions) subscription.forget_answers();
@@ -148,6 +147,8 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
   subscription.forget_answers();
   subscription.waits_for_first_set = !stream.ready();
   subscription.inventory = inventory;
+  // Nobody knows yet that this copy is equal: a digest says so soon, though nothing has changed.
+  outbox.digest_sequence.reset();
   if (!stream.ready()) {
     if (outbox.refusal) {
       ++counts_.refusals;
@@ -166,12 +167,11 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
     ++counts_.resumes;
     subscription.snapshot = nullptr;
     if (have.sequence < stream.position().sequence) subscription.resumes_after = have.sequence;
-    // Nobody knows yet that this copy is equal: a digest says so soon, though nothing has changed.
-    outbox.digest_sequence = kNone;
     digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
     return notice(client, wire::Notice{wire::Notice::Kind::Resumed, stream.id(), stream.position(), Code::Internal, "",
                                        subscription.request});
   }
+  digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
   // Always the present set: an older one could take a copy back. While nothing changes it is the same one.
   subscription.snapshot = stream.snapshot();
   subscription.snapshot_end = now + options_.snapshot_kept;
@@ -283,6 +283,10 @@ void ProviderCore::Subscription::forget_answers() {
   keys.clear();
 }
 
+bool ProviderCore::Outbox::told(const ScopeStream& stream) const {
+  return digest_sequence == stream.position().sequence && !named_behind && !behind_since;
+}
+
 std::uint32_t ProviderCore::Outbox::behind_seconds(TimePoint now) const {
   if (!behind_since || wire::broken(wire::Rule::BehindIsSaid)) return 0;
   return static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(now - *behind_since).count()) + 1;
@@ -316,6 +320,7 @@ void ProviderCore::refuse(const std::string& id, Error why) {
 }
 
 void ProviderCore::close(const std::string& id) {
+  digests_name_all_ = true;  // Whose lease has ended unnoticed must not take silence about the stream for a word.
   outboxes_.erase(id);
   streams_.erase(id);
 }
@@ -353,7 +358,7 @@ std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
   }
   // What is late is told also while some stream is never quiet.
   if (digests_.empty() && digest_due_ <= now - options_.digest_after_change) collect_digests(now);
-  if (!digests_.empty()) return next_digest();
+  if (auto digest = next_digest(now)) return digest;
   // Every stream in turn, and in each stream live frames and answers in turn, so that none waits for another for ever.
   if (!streams_.empty()) {
     auto at = streams_.upper_bound(turn_);
@@ -375,7 +380,7 @@ std::optional<Outgoing> ProviderCore::next_message(TimePoint now) {
     }
   }
   if (digest_due_ <= now) collect_digests(now);
-  return digests_.empty() ? std::nullopt : next_digest();
+  return next_digest(now);
 }
 
 std::optional<Outgoing> ProviderCore::next_frame(ScopeStream& stream, Outbox& outbox) {
@@ -457,36 +462,66 @@ std::optional<wire::Encoded> ProviderCore::next_part(const ScopeStream& stream, 
 
 void ProviderCore::add_digest(TimePoint now, const ScopeStream& stream, Outbox& outbox) {
   outbox.digest_sequence = stream.position().sequence;
+  outbox.named_behind = outbox.behind_since.has_value();
   outbox.digest_due = false;
   digests_.push_back(wire::Digest::Stream{stream.id(), stream.position(), stream.fingerprint(),
                                           stream.resource_version(), outbox.behind_seconds(now)});
 }
 
 // Each digest names a position that the frames before it lead to: a stream with frames still to send waits for them.
+// In a quiet cluster nothing is left to name, and a short one says so.
 void ProviderCore::collect_digests(TimePoint now) {
   const bool all = full_digest_due_ <= now;
   if (all) full_digest_due_ = now + options_.digest_interval;
   digest_due_ = full_digest_due_;
+  bool in_short = all && !digests_name_all_;
+  bool any = false;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->ready()) continue;
+    any = true;
+    const Outbox& outbox = outboxes_.at(id);
+    if (outbox.behind_since || stream->live() != stream->position().sequence) in_short = false;
+  }
+  if (all && std::exchange(digests_name_all_, false)) ++digest_number_;  // As if one had been missed.
   for (const auto& [id, stream] : streams_) {
     Outbox& outbox = outboxes_.at(id);
     const std::uint64_t sequence = stream->position().sequence;
-    if (!stream->ready() || (!all && outbox.digest_sequence == sequence)) continue;
+    const bool known = in_short ? outbox.told(*stream) : !all && outbox.digest_sequence == sequence;
+    if (!stream->ready() || known) continue;
     if (stream->live() == sequence) {
       add_digest(now, *stream, outbox);
     } else {
       outbox.digest_due = true;
     }
   }
+  short_digest_due_ = in_short && any;
 }
 
-std::optional<Outgoing> ProviderCore::next_digest() {
+std::optional<Outgoing> ProviderCore::next_digest(TimePoint now) {
+  if (!digests_.empty()) {
+    std::vector<wire::Digest::Stream> streams;
+    while (!digests_.empty() && streams.size() < kDigestStreams) {
+      streams.push_back(std::move(digests_.front()));
+      digests_.pop_front();
+    }
+    ++digest_number_;
+    return digest_of(std::move(streams));
+  }
+  if (!std::exchange(short_digest_due_, false)) return std::nullopt;
+  const bool still_true = !digests_name_all_ && std::all_of(streams_.begin(), streams_.end(), [this](const auto& each) {
+    return !each.second->ready() || outboxes_.at(each.first).told(*each.second);
+  });
+  if (still_true) return digest_of({});
+  digest_due_ = full_digest_due_ = now;
+  return std::nullopt;
+}
+
+Outgoing ProviderCore::digest_of(std::vector<wire::Digest::Stream> streams) {
   wire::Digest digest;
   digest.interval_seconds =
       static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(options_.digest_interval).count());
-  while (!digests_.empty() && digest.streams.size() < kDigestStreams) {
-    digest.streams.push_back(std::move(digests_.front()));
-    digests_.pop_front();
-  }
+  digest.streams = std::move(streams);
+  digest.number = digest_number_;
   return Outgoing{options_.topics.digest(options_.cluster), wire::encode(digest), false};
 }
 

@@ -121,13 +121,16 @@ class ProviderCore {
     std::map<std::string, Subscription> subscriptions;  // By client id.
     std::optional<bool> patches;                        // All of them can apply patches; empty: not counted yet.
     std::optional<Error> refusal;
-    std::optional<TimePoint> behind_since;  // The source was last known to be current here.
-    std::uint64_t digest_sequence = 0;      // Of the last digest that named this stream.
-    bool digest_due = false;                // As soon as the frames before it have gone out.
+    std::optional<TimePoint> behind_since;         // The source was last known to be current here.
+    std::optional<std::uint64_t> digest_sequence;  // Where the last digest that all can have heard named this stream,
+    bool named_behind = false;                     // as one that is behind.
+    bool digest_due = false;                       // As soon as the frames before it have gone out.
     bool frame_had_its_turn = false;
     std::string answered;  // The client that was answered last.
 
     std::uint32_t behind_seconds(TimePoint now) const;
+    // There is nothing to say of the stream that the last digest which named it has not said.
+    bool told(const ScopeStream& stream) const;
   };
 
   void on(TimePoint now, const wire::Watch& watch);
@@ -146,7 +149,8 @@ class ProviderCore {
                                          TimePoint now);
   void collect_digests(TimePoint now);
   void add_digest(TimePoint now, const ScopeStream& stream, Outbox& outbox);
-  std::optional<Outgoing> next_digest();
+  std::optional<Outgoing> next_digest(TimePoint now);
+  Outgoing digest_of(std::vector<wire::Digest::Stream> streams);
   const ResourceInfo* offered(const Resource& resource) const;
   void refuse(const std::string& stream, Error why);
 
@@ -167,6 +171,9 @@ class ProviderCore {
   TimePoint digest_due_ = TimePoint::max();       // Of the streams that have changed since they were in one.
   TimePoint full_digest_due_ = TimePoint::max();  // Of all: a heartbeat, too.
   std::deque<wire::Digest::Stream> digests_;      // To send before any further frame.
+  bool short_digest_due_ = false;                 // After these, if it is still true.
+  bool digests_name_all_ = false;                 // The next full digest; who holds an older word must forget it.
+  std::uint64_t digest_number_ = 0;
   TimePoint leases_checked_{};
   Counts counts_;
 };

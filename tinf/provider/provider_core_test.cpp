@@ -338,6 +338,67 @@ TEST_F(ProviderCoreTest, AQuietStreamIsStillProvenEveryInterval) {
   EXPECT_EQ(said_of<wire::Digest>().size(), 1u);
 }
 
+// The digests of the next interval: for each its number and how many streams it names.
+using Named = std::pair<std::uint64_t, std::size_t>;
+
+TEST_F(ProviderCoreTest, WhereNothingHasChangedADigestNamesNoStream) {
+  const auto digests = [this] {
+    std::vector<Named> some;
+    for (const auto& digest : said_of<wire::Digest>()) some.emplace_back(digest.number, digest.streams.size());
+    return some;
+  };
+  wire::Watch long_lived = watch();
+  long_lived.lease_seconds = 600;
+  core.receive(now, long_lived);
+  give({object("a", 1)});
+  said();
+  pass(2s);
+  EXPECT_THAT(digests(), ElementsAre(Named(2, 1)));  // Nobody can have heard the first.
+  pass(30s);
+  EXPECT_THAT(digests(), ElementsAre(Named(2, 0)));
+  long_lived.client = "late";  // Has heard none of them.
+  core.receive(now, long_lived);
+  said();
+  pass(2s);
+  EXPECT_THAT(digests(), ElementsAre(Named(3, 1)));
+  pass(30s);
+  EXPECT_THAT(digests(), ElementsAre(Named(3, 0)));
+
+  core.report(now, id, Error(Code::Unavailable, "away"));
+  pass(30s);
+  EXPECT_THAT(digests(), ElementsAre(Named(4, 1)));
+  core.report(now, id, Result<void>());
+  pass(30s);  // What was last named as behind is named once more.
+  EXPECT_THAT(digests(), ElementsAre(Named(5, 1), Named(5, 0)));
+
+  change(testing::modified("a", 2));
+  said();
+  pass(2s);
+  EXPECT_THAT(digests(), ElementsAre(Named(6, 1)));
+  core.connected(now);  // What was said before may be lost.
+  EXPECT_THAT(digests(), ElementsAre(Named(8, 1)));
+}
+
+TEST_F(ProviderCoreTest, AfterAStreamHasEndedWhoeverHasItsLastWordMustForgetIt) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  wire::Watch other = watch("other");
+  other.scope.namespace_name = "n";
+  core.receive(now, other);
+  core.replace(now, other.scope.id(), Snapshot{{object("a", 1)}, ResourceVersion("1")});
+  said();
+  pass(2s);
+  const auto both = said_of<wire::Digest>();
+  ASSERT_EQ(both.size(), 1u);
+  EXPECT_EQ(both[0].streams.size(), 2u);
+  core.receive(now, wire::Unwatch{"other", {other.scope.id()}});
+  pass(30s);
+  const auto rest = said_of<wire::Digest>();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].streams.size(), 1u);
+  EXPECT_EQ(rest[0].number, both[0].number + 2);
+}
+
 TEST_F(ProviderCoreTest, AHelloIsAnsweredWithThePresence) {
   core.receive(now, wire::Hello{"hub"});
   const auto presence = said_of<wire::Presence>();

@@ -180,7 +180,8 @@ Body read_notice(Reader& in) {
 Body read_digest(Reader& in) {
   Digest digest;
   digest.interval_seconds = in.number<std::uint32_t>("interval");
-  for (const json::value& value : in.array("streams")) {
+  digest.number = in.number<std::uint64_t>("number", false);
+  for (const json::value& value : in.array("streams", false)) {
     if (!value.is_object()) return in.fail("streams", "a list of objects"), digest;
     Reader one(value.get_object());
     digest.streams.push_back(Digest::Stream{one.text("scope"), one.position(), one.fingerprint("fingerprint"),

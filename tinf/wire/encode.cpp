@@ -139,7 +139,9 @@ std::pair<std::string, json::object> to_json(const Digest& digest) {
     if (stream.behind_seconds > 0) one["behind"] = stream.behind_seconds;
     streams.push_back(std::move(one));
   }
-  return {"digest", {{"interval", digest.interval_seconds}, {"streams", std::move(streams)}}};
+  json::object out{{"interval", digest.interval_seconds}, {"number", digest.number}};
+  if (!streams.empty()) out["streams"] = std::move(streams);
+  return {"digest", std::move(out)};
 }
 
 std::pair<std::string, json::object> to_json(const Presence& presence) {

@@ -159,7 +159,8 @@ struct Notice {
   std::uint32_t behind_seconds = 0;  // Of Equal, as in a digest.
 };
 
-// Provider to all: where each stream stands, and what a copy that stands there must look like.
+// Provider to all: where streams stand, and what a copy that stands there must look like. One that names none says that
+// all are where the digests up to its number have named them, and that the provider follows its API server.
 struct Digest {
   struct Stream {
     std::string scope;
@@ -170,6 +171,7 @@ struct Digest {
   };
   std::uint32_t interval_seconds = 0;  // When the next one comes at the latest.
   std::vector<Stream> streams;
+  std::uint64_t number = 0;  // Of those that name streams, by which who has missed one knows it; else the last one's.
 };
 
 // Provider to all, retained: who it is and what it offers. Its last will has `state` Lost.

@@ -18,6 +18,7 @@ enum class Rule : std::uint8_t {
   ProofsAreDatedBack,           // and is as old as the provider's own view.
   WhatIsDroppedIsAGap,          // A frame that the consumer has no room for was not received.
   RepairsDelete,                // A repair also takes away what is no longer there.
+  MissedDigestsAreMissed,       // Who has missed a digest takes nothing from one that names no stream.
   PatchesFitTheirBase,          // A patch is applied to the bytes that it is of, and to no others.
   // A provider's.
   RelistsDelete,       // A new list deletes what it does not hold.

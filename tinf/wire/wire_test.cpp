@@ -93,6 +93,9 @@ TEST(Wire, AnswersComeBackEqual) {
   Digest digest{30, {{"s", {"e", 9}, {1, 2, 3}, "812", 61}}};
   EXPECT_EQ(round_trip(digest).streams[0].fingerprint, digest.streams[0].fingerprint);
   EXPECT_EQ(round_trip(digest).streams[0].behind_seconds, 61u);
+  Digest in_short{30, {}, 7};
+  EXPECT_TRUE(round_trip(in_short).streams.empty());
+  EXPECT_EQ(round_trip(in_short).number, 7u);
   Presence presence;
   presence.cluster = "cluster1";
   presence.instance = "i";
