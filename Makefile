@@ -48,9 +48,9 @@ fuzz:  ## fuzz targets, an hour each, as many at a time as there are cores
 	tools/install-packages build test
 	tools/fuzz 3600
 
-simulate: build  ## ten thousand histories of the protocol, four thousand of whole systems, five thousand clusters at once
+simulate: build  ## ten thousand histories of the protocol, as many of whole systems, five thousand clusters at once
 	TINF_SIMULATION_HISTORIES=10000 build/release/tests/simulation/simulation_test
-	TINF_SYSTEM_HISTORIES=4000 build/release/tests/simulation/system_test
+	TINF_SYSTEM_HISTORIES=10000 build/release/tests/simulation/system_test
 	TINF_PACING_CLUSTERS=5000 build/release/tests/integration/integration_test --gtest_filter='Pacing.*'
 
 kube:  ## a real control plane (kube-apiserver, etcd, kubectl) in the user's cache

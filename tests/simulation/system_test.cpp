@@ -11,7 +11,7 @@
 namespace tinf::simulation {
 namespace {
 
-constexpr std::uint64_t kHistories = 300;
+constexpr std::uint64_t kHistories = 500;
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* text = std::getenv(name);
