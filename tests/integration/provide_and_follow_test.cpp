@@ -694,6 +694,38 @@ TEST_F(ProvideAndFollow, AStoreThatIsAlteredBehindItsBackIsFoundAndRepaired) {
   EXPECT_TRUE(hub.equals(source));
 }
 
+TEST_F(ProvideAndFollow, AStoreThatIsAlteredAgainAMomentAfterItsRepairIsNotProvenBeforeItIsRepaired) {
+  const ObjectPtr truth = source.put("a");
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(proven(hub));
+  const auto forge = [&](int version) {
+    EventBatch forged{
+        {WatchEvent::modified(testing::object("a", version, std::string(truth->uid())))}, hub.store.version(), false};
+    ASSERT_TRUE(time.await([](MemoryStore& store, EventBatch batch) -> Task<Result<void>> {
+      co_return co_await store.apply(std::move(batch));
+    }(hub.store, std::move(forged))));
+  };
+  forge(998);
+  ASSERT_TRUE(equal(hub));
+  source.put("b");  // A digest follows in a second.
+  ASSERT_TRUE(equal(hub));
+  forge(999);
+  auto last = hub.proven_at();
+  bool lied = false;
+  time.run_until(
+      [&] {
+        if (hub.proven_at() != last) lied = lied || !hub.equals(source);
+        last = hub.proven_at();
+        return false;
+      },
+      1min);
+  EXPECT_FALSE(lied);
+  EXPECT_TRUE(hub.equals(source));
+  EXPECT_TRUE(proven(hub));
+}
+
 TEST_F(ProvideAndFollow, ASecondProviderOfAClusterEndsTheElder) {
   Site elder(time, broker, source, "p1", 1);
   time.run_for(1s);

@@ -324,8 +324,8 @@ void BrokerSession::receive_digest(const std::string& cluster, const std::string
   for (const wire::Digest::Stream& stream : heard_[cluster].digests.read(instance, digest)) {
     const auto found = channels_.find({cluster, stream.scope});
     if (found == channels_.end()) continue;
-    if (found->second->waited_for) found->second->check_store();
-    found->second->follower.receive(stream, std::chrono::seconds(digest.interval_seconds));
+    const bool altered = found->second->waited_for && !found->second->check_store();
+    if (!altered) found->second->follower.receive(stream, std::chrono::seconds(digest.interval_seconds));
     pump(*found->second);
   }
 }
