@@ -43,14 +43,15 @@ TEST(SystemSimulation, ThePromisesHoldInEveryHistory) {
     all.repairs += outcome.repairs;
     all.takeovers += outcome.takeovers;
     all.overruled += outcome.overruled;
+    all.between_two += outcome.between_two;
     all.taken_up += outcome.taken_up;
   }
   std::printf(
       "%llu histories of whole systems: %zu mishaps, %zu changes, %zu messages, %zu proofs held against the truth; %zu "
       "snapshots, %zu resumes, %zu repairs; %zu stores taken up again, %zu processes ended by another of their name "
-      "(%zu of them by an elder)\n",
+      "(%zu of them by an elder), %zu states from before while two provided one cluster\n",
       static_cast<unsigned long long>(last - first + 1), all.mishaps, all.changes, all.messages, all.proofs,
-      all.snapshots, all.resumes, all.repairs, all.taken_up, all.takeovers, all.overruled);
+      all.snapshots, all.resumes, all.repairs, all.taken_up, all.takeovers, all.overruled, all.between_two);
 }
 
 TEST(SystemSimulation, ASeedReplaysExactly) {
