@@ -69,6 +69,8 @@ class ApiServer::Stream final : public WatchStream {
   // What waits may still come first, or go down with the connection.
   void end(Error error, bool at_once) {
     if (end_) return;
+    // No last word gets through a frozen connection before what was said earlier.
+    if (frozen_until_ != TimePoint()) error = Error(Code::Unavailable, "connection reset");
     if (at_once) waiting_.clear();
     end_ = std::move(error);
     ready_.notify();
