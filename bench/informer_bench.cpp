@@ -1,7 +1,7 @@
 // Measures our informer, directly or through a broker, in the same way and words as the peers beside it.
 //
 //   informer_bench --kubeconfig F | --broker URL --cluster NAME   [--window SECONDS] [--trigger http://host:port/path]
-//                                                          [--events N]
+//                                                          [--events N] [--store NAME]
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +13,7 @@
 #include <boost/asio/write.hpp>
 #include <condition_variable>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <mutex>
@@ -80,6 +81,26 @@ long not_in_last_state(const sdk::Informer& informer, long events) {
   });
 }
 
+double thread_seconds() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+}
+
+// Objects read whole by their keys, in no order, by one thread: in a second of its CPU time.
+double reads_per_second(const sdk::Informer& informer) {
+  std::vector<ObjectKey> keys;
+  for (const ObjectPtr& object : informer.list()) keys.push_back(object->key());
+  constexpr std::size_t kStep = 7919;  // A prime.
+  const double began = thread_seconds();
+  std::size_t reads = 0, bytes = 0;
+  while (thread_seconds() - began < 2) {
+    for (int i = 0; i < 1000; ++i) bytes += informer.get(keys[++reads * kStep % keys.size()])->raw().size();
+  }
+  if (bytes == 0) std::abort();  // It is used, so that none of it is left out.
+  return static_cast<double>(reads) / (thread_seconds() - began);
+}
+
 double quantile(const std::vector<std::int64_t>& sorted, double q) {
   return sorted.empty()
              ? 0
@@ -94,6 +115,7 @@ int main(int argc, char** argv) {
   double seconds_open = 10;
   std::string trigger;
   long events = 0;
+  sdk::InformerOptions how;
   CLI::App app("Measures our informer");
   app.add_option("--kubeconfig", kubeconfig.path);
   app.add_option("--broker", broker.url);
@@ -102,13 +124,14 @@ int main(int argc, char** argv) {
   app.add_option("--trigger", trigger);
   app.add_option("--events", events,
                  "how many changes the firehose makes: at the end, is every object in its last state?");
+  app.add_option("--store", how.store);
   CLI11_PARSE(app, argc, argv);
 
   auto cluster = broker.url.empty() ? sdk::Cluster::open(kubeconfig) : sdk::Cluster::open(broker);
   if (!cluster) return std::cerr << cluster.error().message << "\n", 1;
   Window window;
   const auto began = steady_clock::now();
-  auto informer = sdk::Informer::open(*cluster, sdk::Query{.resource = "configmaps"});
+  auto informer = sdk::Informer::open(*cluster, sdk::Query{.resource = "configmaps"}, how);
   if (!informer) return std::cerr << informer.error().message << "\n", 1;
   sdk::Handlers handlers;
   handlers.on_update = [&](const ObjectPtr&, const ObjectPtr& now) { window.update(*now); };
@@ -126,6 +149,10 @@ int main(int argc, char** argv) {
   malloc_trim(0);  // As the peer gives its garbage back.
   const long settled = memory("VmRSS:");
   const auto objects = static_cast<long>(informer->size());
+  lock.unlock();
+  const double reads = objects > 0 ? reads_per_second(*informer) : 0;
+  malloc_trim(0);
+  lock.lock();
 
   double measured = 0;
   if (seconds_open > 0) {
@@ -150,11 +177,12 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "{\"peer\":\"transport-informer\",\"mode\":\"%s\",\"objects\":%ld,\"syncSeconds\":%.3f,\"rssPeakBytes\":%ld,"
-      "\"rssSettledBytes\":%ld,\"rssSettledBytesPerObject\":%ld,\"windowSeconds\":%.3f,\"updates\":%llu,"
+      "\"rssSettledBytes\":%ld,\"rssSettledBytesPerObject\":%ld,\"readsPerSecond\":%.0f,\"windowSeconds\":%.3f,"
+      "\"updates\":%llu,"
       "\"updatesPerSecond\":%.0f,\"latencyP50Milliseconds\":%.3f,\"latencyP99Milliseconds\":%.3f,"
       "\"latencyMaxMilliseconds\":%.3f,\"differing\":%ld}\n",
-      broker.url.empty() ? "direct" : "broker", objects, sync, peak, settled, settled / std::max(objects, 1L), measured,
-      static_cast<unsigned long long>(window.updates),
+      broker.url.empty() ? "direct" : "broker", objects, sync, peak, settled, settled / std::max(objects, 1L), reads,
+      measured, static_cast<unsigned long long>(window.updates),
       measured > 0 ? static_cast<double>(window.updates) / measured : 0, quantile(window.latencies, 0.5),
       quantile(window.latencies, 0.99), quantile(window.latencies, 1), differing);
   return 0;

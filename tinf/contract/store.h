@@ -54,4 +54,7 @@ class StoreWriter {
   virtual Task<Result<void>> apply(EventBatch changes) = 0;
 };
 
+// Both halves, as whoever owns a store holds it.
+class Store : public StoreReader, public StoreWriter {};
+
 }  // namespace tinf

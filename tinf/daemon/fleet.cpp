@@ -8,7 +8,6 @@
 #include "tinf/base/first_of.h"
 #include "tinf/informer/shared_informer.h"
 #include "tinf/object/selector.h"
-#include "tinf/store/memory/memory_store.h"
 
 namespace tinf::daemon {
 
@@ -26,13 +25,15 @@ constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there be
 }  // namespace
 
 struct Fleet::Scoped {
-  Scoped(Runtime& runtime, BrokerSession& broker, std::string cluster_name, const Scope& wanted, bool in_namespaces)
+  Scoped(Runtime& runtime, BrokerSession& broker, std::string cluster_name, const Scope& wanted, bool in_namespaces,
+         std::unique_ptr<Store> empty)
       : session(broker),
         cluster(std::move(cluster_name)),
         id(wanted.id()),
         namespaced(in_namespaces),
-        source(broker.open(cluster, &store)),
-        informer(runtime, wanted, *source, store, store, informer_options(cluster)),
+        store(std::move(empty)),
+        source(broker.open(cluster, store.get())),
+        informer(runtime, wanted, *source, *store, *store, informer_options(cluster)),
         objects(runtime.metrics.gauge("tinf_informer_objects", "Objects in the copy.", labels(wanted))),
         proof_age(runtime.metrics.gauge("tinf_informer_proven_equal_age_seconds",
                                         "Since the copy was last proven equal to the provider's; -1: not yet.",
@@ -53,7 +54,7 @@ struct Fleet::Scoped {
   const std::string cluster;
   const std::string id;
   const bool namespaced;  // The resource, as it was offered.
-  MemoryStore store;
+  const std::unique_ptr<Store> store;
   std::unique_ptr<ListerWatcher> source;
   SharedInformer informer;
   SharedInformer::Registration registration;
@@ -69,6 +70,7 @@ Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptio
       options_(options),
       printer_(printer),
       log_(runtime.log.with("informer")),
+      stores_(wiring::Stores::of(options.store).value()),
       started_(runtime.clock.now()),
       last_change_(started_),
       progress_at_(started_),
@@ -147,7 +149,7 @@ void Fleet::match_scopes(const ClusterView& cluster) {
     const bool replaced = std::any_of(keep.begin(), keep.end(), [&mine](const Resource& other) {
       return other.group == mine.group && other.name == mine.name;
     });
-    if (withdrawn && !scoped->withdrawn && !replaced && scoped->store.size() > 0) {
+    if (withdrawn && !scoped->withdrawn && !replaced && scoped->store->size() > 0) {
       log_.warning("no longer offered: its copy stays as it is",
                    {{"cluster", cluster.name}, {"resource", name.second.group_resource()}});
     }
@@ -162,7 +164,7 @@ void Fleet::match_scopes(const ClusterView& cluster) {
 void Fleet::retire_withdrawn() {
   for (auto it = scopes_.begin(); it != scopes_.end();) {
     Scoped& scoped = *it->second;
-    if (!scoped.withdrawn || (!scoped.replaced && scoped.store.size() > 0)) {
+    if (!scoped.withdrawn || (!scoped.replaced && scoped.store->size() > 0)) {
       ++it;
       continue;
     }
@@ -186,7 +188,8 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   scope.field_selector = FieldSelector::parse(options_.field_selector)->canonical();
   scope.projection = options_.metadata_only ? Projection::Metadata : Projection::Full;
 
-  auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced);
+  auto scoped =
+      std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced, stores_.open(info.resource));
   Scoped* const self = scoped.get();
   const Resource resource = info.resource;
   Handler handler;
@@ -202,7 +205,7 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
     self->events->add();
     printer_.event("DELETED", self->cluster, resource, *last);
   };
-  handler.on_synced = [this, self, resource] { printer_.synced(self->cluster, resource, self->store.size()); };
+  handler.on_synced = [this, self, resource] { printer_.synced(self->cluster, resource, self->store->size()); };
   HandlerOptions how;
   how.name = "print";
   how.resync = options_.resync;
@@ -362,7 +365,7 @@ void Fleet::refresh_metrics() {
   for (const auto& [name, cluster] : session_.clusters()) present += cluster.present ? 1 : 0;
   clusters_gauge_->set(static_cast<double>(present));
   for (auto& [name, scoped] : scopes_) {
-    scoped->objects->set(static_cast<double>(scoped->store.size()));
+    scoped->objects->set(static_cast<double>(scoped->store->size()));
     scoped->informer.refresh_metrics();
     const auto standing = session_.standing(scoped->cluster, scoped->id);
     const bool proven = standing && standing->proven_at;

@@ -65,6 +65,7 @@ class Fleet {
   const Log log_;
 
   // Confined to the executor.
+  wiring::Stores stores_;
   Scopes scopes_;
   std::map<std::pair<std::string, bool>, TimePoint> said_at_;
   std::set<ScopeName> leaving_;  // Scopes that end; no other of their names begins meanwhile.

@@ -243,6 +243,13 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
       ->group("What to follow");
   app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")
       ->group("What to follow");
+  app.add_option("--store", options.store,
+                 "How the copies are kept: memory:, or memory:?compress=true for a third of the memory at the price of "
+                 "slower changes")
+      ->check(valid(wiring::check_store))
+      ->type_name("STORE")
+      ->capture_default_str()
+      ->group("What to follow");
   add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often", parse_resync)
       ->group("Output");
   app.add_option_function<std::string>(

@@ -8,6 +8,7 @@
 #include "tinf/base/clock.h"
 #include "tinf/base/log.h"
 #include "tinf/base/result.h"
+#include "tinf/wiring/stores.h"
 #include "tinf/wiring/transports.h"
 
 namespace tinf::daemon {
@@ -47,6 +48,7 @@ struct InformerDaemonOptions {
   std::string label_selector;
   std::string field_selector;
   bool metadata_only = false;
+  std::string store = wiring::kDefaultStore;  // Checked by wiring::check_store.
   bool show_managed_fields = false;
   Duration resync{};  // Zero: never.
   OutputForm output = OutputForm::Lines;

@@ -295,6 +295,29 @@ std::shared_ptr<Object> Object::of_size(std::uint32_t size, std::uint32_t decode
                                  Free());
 }
 
+bool Object::is_image_of(std::size_t size) const {
+  static_assert(sizeof(Object) == sizeof(EntryHash) + kImageHeader, "the bytes follow the header of their image");
+  const std::uint64_t bytes = std::uint64_t{size_} + decoded_size_;
+  if (kImageHeader + bytes != size) return false;
+  const auto fits = [bytes](Span span) { return std::uint64_t{span.offset} + span.length <= bytes; };
+  return fits(kind_) && fits(api_version_) && fits(namespace_) && fits(name_) && fits(uid_) &&
+         fits(resource_version_) && fits(labels_) && fits(annotations_);
+}
+
+ObjectPtr Object::of_key(std::string_view namespace_name, std::string_view name) {
+  constexpr std::string_view kNothing = "{}";
+  const auto object = of_size(kNothing.size(), static_cast<std::uint32_t>(namespace_name.size() + name.size()));
+  char* to = object->bytes();
+  for (const std::string_view piece : {kNothing, namespace_name, name}) {
+    std::memcpy(to, piece.data(), piece.size());
+    to += piece.size();
+  }
+  object->namespace_ = Span{object->size_, static_cast<std::uint32_t>(namespace_name.size())};
+  object->name_ = Span{object->size_ + object->namespace_.length, static_cast<std::uint32_t>(name.size())};
+  object->hash_ = EntryHash::of(object->raw());
+  return object;
+}
+
 EntryHash EntryHash::of(const Object& object) {
   return object.hash();
 }

@@ -93,6 +93,22 @@ class Object {
   // What this object costs in memory, all in: bytes.
   std::size_t memory_bytes() const { return sizeof(Object) + size_ + decoded_size_ + kAllocationOverhead; }
 
+  // All of it but its hash as one run of bytes, for a store that keeps it in another form and makes it again. Only this
+  // very program understands them.
+  std::string_view image() const { return {image_start(), kImageHeader + size_ + decoded_size_}; }
+  // The object of an image of `size` bytes, which `fill(char*)` writes to where they belong and says whether it could.
+  // Null: it could not, or what it wrote is no image. The hash is taken on trust.
+  template <class Fill>
+  static ObjectPtr from_image(std::size_t size, const EntryHash& hash, Fill fill) {
+    if (size < kImageHeader) return nullptr;
+    const auto object = of_size(static_cast<std::uint32_t>(size - kImageHeader), 0);
+    if (!fill(object->image_start()) || !object->is_image_of(size)) return nullptr;
+    object->hash_ = hash;
+    return object;
+  }
+  // What stands for an object of which nothing but the key is known: its bytes are an object without members.
+  static ObjectPtr of_key(std::string_view namespace_name, std::string_view name);
+
  private:
   struct Span {
     std::uint32_t offset = 0;
@@ -111,10 +127,17 @@ class Object {
   std::string_view at(Span span) const { return {bytes() + span.offset, span.length}; }
   std::vector<std::pair<std::string, std::string>> string_map(Span span) const;
 
+  const char* image_start() const { return reinterpret_cast<const char*>(this) + sizeof(EntryHash); }
+  char* image_start() { return reinterpret_cast<char*>(this) + sizeof(EntryHash); }
+  bool is_image_of(std::size_t size) const;
+
   EntryHash hash_;
-  const std::uint32_t size_;
-  const std::uint32_t decoded_size_;
+  // The image begins here, and goes on to the last of the bytes.
+  std::uint32_t size_;
+  std::uint32_t decoded_size_;
   Span kind_, api_version_, namespace_, name_, uid_, resource_version_, labels_, annotations_;
+
+  static constexpr std::size_t kImageHeader = 2 * sizeof(std::uint32_t) + 8 * sizeof(Span);
 };
 
 }  // namespace tinf

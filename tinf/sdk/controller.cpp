@@ -34,7 +34,7 @@ struct Controller::State {
       WorkQueueOptions named;
       named.name = options.name;
       queue = std::make_shared<ObjectWorkQueue>(engine.runtime(), named);
-      gate = std::make_shared<WriteGate>(engine.runtime(), primary.state_->store);
+      gate = std::make_shared<WriteGate>(engine.runtime(), *primary.state_->store);
     });
     watched.push_back(primary);
   }

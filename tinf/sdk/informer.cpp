@@ -3,6 +3,7 @@
 #include "tinf/base/first_of.h"
 #include "tinf/object/selector.h"
 #include "tinf/sdk/inside/informer_state.h"
+#include "tinf/wiring/stores.h"
 
 namespace tinf::sdk {
 
@@ -60,6 +61,8 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, std:
 }
 
 Result<Informer> Informer::open(const Cluster& cluster, const Query& query, InformerOptions options) {
+  auto stores = wiring::Stores::of(options.store);
+  if (!stores) return stores.error();
   Scope scope;
   if (!query.label_selector.empty()) {
     auto selector = LabelSelector::parse(query.label_selector);
@@ -94,7 +97,7 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, Info
     SharedInformerOptions how;
     how.transform = std::move(options.transform);
     if (options.begin_with_latest) how.reflector.first_version = "";
-    state.reset(new State(core, scope, std::move(how)), &State::end);
+    state.reset(new State(core, scope, stores->open(scope.resource), std::move(how)), &State::end);
     if (core->one_source_a_scope()) core->informers[scope] = state;
     state->informer->start();
     return true;
@@ -162,11 +165,11 @@ Result<std::vector<ObjectKey>> Informer::verify(std::chrono::milliseconds patien
 
 // A store in memory does not fail to read.
 ObjectPtr Informer::get(const ObjectKey& key) const {
-  return state_->store.get(key).value();
+  return state_->store->get(key).value();
 }
 
 std::vector<ObjectPtr> Informer::list(std::string_view namespace_name) const {
-  return state_->store.list(namespace_name).value();
+  return state_->store->list(namespace_name).value();
 }
 
 Result<std::vector<ObjectPtr>> Informer::list_matching(const std::string& label_selector,
@@ -177,7 +180,7 @@ Result<std::vector<ObjectPtr>> Informer::list_matching(const std::string& label_
 }
 
 std::size_t Informer::size() const {
-  return state_->store.size();
+  return state_->store->size();
 }
 
 Result<void> Informer::add_index(std::string name, IndexFunction function) {

@@ -42,6 +42,10 @@ struct InformerOptions {
   // Begin with the server's latest set instead of what its cache has, which costs it more: for a controller that must
   // not act on a copy older than the writes of its former life. Nothing to a source behind a broker.
   bool begin_with_latest = false;
+  // How the copy is kept. "memory:": as objects came. "memory:?compress=true": compressed, in a third of the memory;
+  // each read makes the object anew (4 µs for one of 3 KiB), and each change takes some 15 µs more. What indexes and
+  // the program itself hold of it stays whole. Informers that share one copy have it as the first of them asked.
+  std::string store = "memory:";
 };
 
 class Informer;
@@ -66,8 +70,9 @@ class Informer {
  public:
   // Finds the resource and begins to follow it. Waits at most `patience` for the server or provider to say what it has.
   // NotFound: it has no such resource (the message lists near ones). Unavailable: it could not be asked in time.
-  // Invalid: a selector. Through one cluster behind a broker, informers of one query share one copy and its indexes;
-  // AlreadyExists: one of them has a transform, and what the copy holds is not for the others.
+  // Invalid: a selector, or a store that there is not. Through one cluster behind a broker, informers of one query
+  // share one copy and its indexes; AlreadyExists: one of them has a transform, and what the copy holds is not for the
+  // others.
   static Result<Informer> open(const Cluster& cluster, const Query& query,
                                std::chrono::milliseconds patience = std::chrono::seconds(30));
   static Result<Informer> open(const Cluster& cluster, const Query& query, InformerOptions options);

@@ -4,16 +4,17 @@
 #include "tinf/informer/shared_informer.h"
 #include "tinf/sdk/informer.h"
 #include "tinf/sdk/inside/cluster_core.h"
-#include "tinf/store/memory/memory_store.h"
 
 namespace tinf::sdk {
 
 struct Informer::State {
-  State(std::shared_ptr<ClusterCore> cluster_core, const Scope& scope, SharedInformerOptions options)
+  State(std::shared_ptr<ClusterCore> cluster_core, const Scope& scope, std::unique_ptr<Store> empty,
+        SharedInformerOptions options)
       : core(std::move(cluster_core)),
         transforms(options.transform != nullptr),
-        source(core->open(transforms ? nullptr : &store)),
-        informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, store, store,
+        store(std::move(empty)),
+        source(core->open(transforms ? nullptr : store.get())),
+        informer(std::make_unique<SharedInformer>(core->engine().runtime(), scope, *source, *store, *store,
                                                   std::move(options))) {}
 
   // On the loop.
@@ -23,7 +24,7 @@ struct Informer::State {
 
   const std::shared_ptr<ClusterCore> core;
   const bool transforms;
-  MemoryStore store;
+  const std::unique_ptr<Store> store;
   std::unique_ptr<ListerWatcher> source;
   std::unique_ptr<SharedInformer> informer;
 };

@@ -1,4 +1,4 @@
-// Why comparing happens before the lock is taken: there is one writer, so what it reads unlocked
+// Why comparing and packing happen before the lock is taken: there is one writer, so what it reads unlocked
 // cannot change under it, and readers wait only for pointers to move.
 #include "tinf/store/memory/memory_store.h"
 
@@ -7,59 +7,88 @@
 
 namespace tinf {
 
-Result<ObjectPtr> MemoryStore::get(const ObjectKey& key) const {
-  const std::shared_lock lock(mutex_);
-  const auto found = entries_.find(KeyView{key.namespace_name, key.name});
-  return found == entries_.end() ? nullptr : found->object;
-}
-
-Result<std::vector<ObjectPtr>> MemoryStore::list(std::string_view namespace_name) const {
-  std::vector<ObjectPtr> objects;
-  const std::shared_lock lock(mutex_);
-  if (namespace_name.empty()) objects.reserve(entries_.size());
-  for (auto it = entries_.lower_bound(KeyView{namespace_name, ""}); it != entries_.end(); ++it) {
-    if (!namespace_name.empty() && it->object->namespace_name() != namespace_name) break;
-    objects.push_back(it->object);
+template <class Form>
+Result<ObjectPtr> BasicMemoryStore<Form>::get(const ObjectKey& key) const {
+  Held held;
+  {
+    const std::shared_lock lock(mutex_);
+    const Entry* found = find(KeyView{key.namespace_name, key.name});
+    if (found == nullptr) return ObjectPtr();
+    held = found->held;
   }
-  return objects;
+  return Form::read(std::move(held));
 }
 
-std::size_t MemoryStore::size() const {
+template <class Form>
+auto BasicMemoryStore<Form>::find(KeyView key) const -> const Entry* {
+  if constexpr (Form::kIndexed) {
+    const auto found = index_.find(key);
+    return found == index_.end() ? nullptr : *found;
+  } else {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? nullptr : &*found;
+  }
+}
+
+template <class Form>
+Result<std::vector<ObjectPtr>> BasicMemoryStore<Form>::list(std::string_view namespace_name) const {
+  std::vector<Held> held;
+  {
+    const std::shared_lock lock(mutex_);
+    if (namespace_name.empty()) held.reserve(entries_.size());
+    for (auto it = entries_.lower_bound(KeyView{namespace_name, ""}); it != entries_.end(); ++it) {
+      if (!namespace_name.empty() && ByKey::key(*it).namespace_name != namespace_name) break;
+      held.push_back(it->held);
+    }
+  }
+  return Form::read_all(std::move(held));
+}
+
+template <class Form>
+std::size_t BasicMemoryStore<Form>::size() const {
   const std::shared_lock lock(mutex_);
   return entries_.size();
 }
 
-Fingerprint MemoryStore::fingerprint() const {
+template <class Form>
+Fingerprint BasicMemoryStore<Form>::fingerprint() const {
   const std::shared_lock lock(mutex_);
   return fingerprint_;
 }
 
-Result<std::vector<InventoryEntry>> MemoryStore::measure(const ObjectKey& from, std::size_t limit) const {
-  std::vector<ObjectPtr> objects;
+template <class Form>
+Result<std::vector<InventoryEntry>> BasicMemoryStore<Form>::measure(const ObjectKey& from, std::size_t limit) const {
+  std::vector<Held> held;
   {
     const std::shared_lock lock(mutex_);
-    objects.reserve(std::min(limit, entries_.size()));
+    held.reserve(std::min(limit, entries_.size()));
     auto it = entries_.lower_bound(KeyView{from.namespace_name, from.name});
-    for (; it != entries_.end() && objects.size() < limit; ++it) objects.push_back(it->object);
+    for (; it != entries_.end() && held.size() < limit; ++it) held.push_back(it->held);
   }
   std::vector<InventoryEntry> measured;
-  measured.reserve(objects.size());
-  for (const ObjectPtr& object : objects)
-    measured.push_back(InventoryEntry{object->key(), EntryHash::of(object->raw())});
+  measured.reserve(held.size());
+  for (const Held& one : held) {
+    const KeyView key = Form::key(one);
+    measured.push_back(
+        InventoryEntry{ObjectKey{std::string(key.namespace_name), std::string(key.name)}, Form::measure(one)});
+  }
   return measured;
 }
 
-ResourceVersion MemoryStore::version() const {
+template <class Form>
+ResourceVersion BasicMemoryStore<Form>::version() const {
   const std::shared_lock lock(mutex_);
   return version_;
 }
 
-std::size_t MemoryStore::memory_bytes() const {
+template <class Form>
+std::size_t BasicMemoryStore<Form>::memory_bytes() const {
   const std::shared_lock lock(mutex_);
   return object_bytes_ + entries_.size() * kOverheadBytes;
 }
 
-Task<Result<void>> MemoryStore::replace(Snapshot all) {
+template <class Form>
+Task<Result<void>> BasicMemoryStore<Form>::replace(Snapshot all) {
   if (std::ranges::find(all.objects, nullptr) != all.objects.end()) {
     co_return Error(Code::Invalid, "a list holds a null object: nothing was stored");
   }
@@ -67,92 +96,137 @@ Task<Result<void>> MemoryStore::replace(Snapshot all) {
   std::ranges::stable_sort(objects, ByKey());
 
   struct Change {
-    Change(Entries::const_iterator where, Entry entry) : at(where), fresh(std::move(entry)) {}
-    Entries::const_iterator at;  // The entry to change, or the one to stand before.
-    Entry fresh;
+    Change(typename Entries::const_iterator where, ObjectPtr object) : at(where), fresh(std::move(object)) {}
+    typename Entries::const_iterator at;  // The entry to change, or the one to stand before.
+    ObjectPtr fresh;
+    Held held;
   };
-  std::vector<Entries::const_iterator> leaving;
+  std::vector<typename Entries::const_iterator> leaving;
   std::vector<Change> changed;
   std::vector<Change> added;
   auto held = entries_.cbegin();
   for (std::size_t i = 0; i < objects.size(); ++i) {
     // A set in pages may name a key twice; the later state wins.
     if (i + 1 < objects.size() && ByKey::key(objects[i]) == ByKey::key(objects[i + 1])) continue;
-    const ObjectPtr& object = objects[i];
+    ObjectPtr& object = objects[i];
     for (; held != entries_.cend() && ByKey()(*held, object); ++held) leaving.push_back(held);
     if (held != entries_.cend() && ByKey::key(*held) == ByKey::key(object)) {
-      if (!held->object->equals(*object)) changed.emplace_back(held, Entry(object));
+      if (!Form::equals(held->held, *object)) changed.emplace_back(held, std::move(object));
       ++held;
     } else {
-      added.emplace_back(held, Entry(object));
+      added.emplace_back(held, std::move(object));
     }
   }
   for (; held != entries_.cend(); ++held) leaving.push_back(held);
+  objects = std::vector<ObjectPtr>();
 
-  std::vector<ObjectPtr> gone;
+  for (const auto* changes : {&added, &changed}) {
+    for (const Change& change : *changes) form_.learn(change.fresh);
+  }
+  form_.learnt();
+  // One after the other, so that what is held in another form is not there in both.
+  for (auto* changes : {&added, &changed}) {
+    for (Change& change : *changes) change.held = form_.hold(std::move(change.fresh));
+  }
+
+  std::vector<Held> gone;
   gone.reserve(leaving.size() + changed.size());
   {
     const std::unique_lock lock(mutex_);
-    for (Change& change : added) insert(change.at, std::move(change.fresh));
-    for (Change& change : changed) put(change.at, std::move(change.fresh), gone);
+    for (Change& change : added) insert(change.at, std::move(change.held));
+    for (Change& change : changed) put(change.at, std::move(change.held), gone);
     for (const auto& at : leaving) erase(at, gone);
     version_ = std::move(all.version);
   }
+  hold_better();
   co_return Result<void>();
 }
 
-Task<Result<void>> MemoryStore::apply(EventBatch changes) {
-  std::vector<std::optional<Entry>> fresh;  // Nothing for a delete.
+template <class Form>
+Task<Result<void>> BasicMemoryStore<Form>::apply(EventBatch changes) {
+  for (const WatchEvent& event : changes.events) {
+    if (event.type == EventType::Deleted) continue;
+    if (!event.object) {
+      co_return Error(Code::Invalid, "event " + std::string(to_string(event.type)) + " of \"" + event.key.to_string() +
+                                         "\" carries no object: nothing of its batch was stored");
+    }
+    form_.learn(event.object);
+  }
+  form_.learnt();
+  std::vector<std::optional<Held>> fresh;  // Nothing for a delete.
   fresh.reserve(changes.events.size());
   for (const WatchEvent& event : changes.events) {
     if (event.type == EventType::Deleted) {
       fresh.emplace_back();
-    } else if (event.object) {
-      fresh.emplace_back(Entry(event.object));
     } else {
-      co_return Error(Code::Invalid, "event " + std::string(to_string(event.type)) + " of \"" + event.key.to_string() +
-                                         "\" carries no object: nothing of its batch was stored");
+      fresh.emplace_back(form_.hold(event.object));
     }
   }
-  std::vector<ObjectPtr> gone;
+  std::vector<Held> gone;
   {
     const std::unique_lock lock(mutex_);
     for (std::size_t i = 0; i < changes.events.size(); ++i) {
       const WatchEvent& event = changes.events[i];
-      const KeyView key = fresh[i] ? ByKey::key(*fresh[i]) : KeyView{event.key.namespace_name, event.key.name};
+      const KeyView key = fresh[i] ? Form::key(*fresh[i]) : KeyView{event.key.namespace_name, event.key.name};
       const auto at = entries_.lower_bound(key);
       const bool held = at != entries_.end() && ByKey::key(*at) == key;
       if (!fresh[i]) {
-        if (held && (event.uid.empty() || event.uid == at->object->uid())) erase(at, gone);
+        if (held && (event.uid.empty() || Form::has_uid(at->held, event.uid))) erase(at, gone);
       } else if (!held) {
         insert(at, std::move(*fresh[i]));
-      } else if (!at->object->equals(*fresh[i]->object)) {
+      } else if (!Form::equals(at->held, *event.object)) {
         put(at, std::move(*fresh[i]), gone);
       }
     }
     if (!changes.version.empty()) version_ = std::move(changes.version);
   }
+  hold_better();
   co_return Result<void>();
 }
 
-void MemoryStore::put(Entries::const_iterator at, Entry fresh, std::vector<ObjectPtr>& gone) {
-  fingerprint_.remove(at->object->hash());
-  fingerprint_.add(fresh.object->hash());
-  object_bytes_ += fresh.object->memory_bytes() - at->object->memory_bytes();
-  gone.push_back(std::exchange(at->object, std::move(fresh.object)));
+// What came before there was a dictionary.
+template <class Form>
+void BasicMemoryStore<Form>::hold_better() {
+  if constexpr (Form::kImproves) {
+    if (!form_.improves()) return;
+    std::vector<std::pair<typename Entries::const_iterator, Held>> better;
+    for (auto it = entries_.cbegin(); it != entries_.cend(); ++it) {
+      if (auto held = form_.better(it->held)) better.emplace_back(it, std::move(*held));
+    }
+    const std::unique_lock lock(mutex_);
+    for (auto& [at, held] : better) {
+      object_bytes_ += Form::bytes(held) - Form::bytes(at->held);
+      std::swap(at->held, held);
+    }
+  }
 }
 
-void MemoryStore::insert(Entries::const_iterator hint, Entry fresh) {
-  fingerprint_.add(fresh.object->hash());
-  object_bytes_ += fresh.object->memory_bytes();
-  entries_.emplace_hint(hint, std::move(fresh));
+template <class Form>
+void BasicMemoryStore<Form>::put(typename Entries::const_iterator at, Held fresh, std::vector<Held>& gone) {
+  fingerprint_.remove(Form::hash(at->held));
+  fingerprint_.add(Form::hash(fresh));
+  object_bytes_ += Form::bytes(fresh) - Form::bytes(at->held);
+  gone.push_back(std::exchange(at->held, std::move(fresh)));
 }
 
-void MemoryStore::erase(Entries::const_iterator at, std::vector<ObjectPtr>& gone) {
-  fingerprint_.remove(at->object->hash());
-  object_bytes_ -= at->object->memory_bytes();
-  gone.push_back(std::move(at->object));
+template <class Form>
+void BasicMemoryStore<Form>::insert(typename Entries::const_iterator hint, Held fresh) {
+  fingerprint_.add(Form::hash(fresh));
+  object_bytes_ += Form::bytes(fresh);
+  const auto at = entries_.emplace_hint(hint, std::move(fresh));
+  if constexpr (Form::kIndexed) index_.insert(&*at);
+}
+
+template <class Form>
+void BasicMemoryStore<Form>::erase(typename Entries::const_iterator at, std::vector<Held>& gone) {
+  fingerprint_.remove(Form::hash(at->held));
+  object_bytes_ -= Form::bytes(at->held);
+  if constexpr (Form::kIndexed) index_.erase(&*at);
+  gone.push_back(std::move(at->held));
   entries_.erase(at);
 }
+
+template class BasicMemoryStore<PlainForm>;
+template class BasicMemoryStore<PackedForm>;
 
 }  // namespace tinf

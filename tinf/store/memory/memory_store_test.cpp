@@ -8,6 +8,16 @@
 namespace tinf::contract {
 
 INSTANTIATE_TEST_SUITE_P(MemoryStore, StoreContract, ::testing::Values(make_store<MemoryStore>()));
+INSTANTIATE_TEST_SUITE_P(CompressedMemoryStoreWithFewObjects, StoreContract,
+                         ::testing::Values(make_store<CompressedMemoryStore>()));
+// The suite's objects are few and small: here everything is packed from the first one on.
+INSTANTIATE_TEST_SUITE_P(CompressedMemoryStore, StoreContract, ::testing::Values(StoreFactory([] {
+                           ObjectPackerOptions options;
+                           options.first_training = 1;
+                           auto packer = std::make_shared<ObjectPacker>(options);
+                           auto store = std::make_shared<CompressedMemoryStore>(PackedForm(std::move(packer)));
+                           return StoreUnderTest{store.get(), store.get(), store};
+                         })));
 
 struct MemoryStoreTest : StoreContract {};
 

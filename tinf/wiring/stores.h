@@ -1,0 +1,41 @@
+// The table from what users call a store to the stores there are.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "tinf/contract/store.h"
+#include "tinf/object/resource.h"
+
+namespace tinf {
+class ObjectPacker;
+}
+
+namespace tinf::wiring {
+
+// "memory:" holds objects as they came; "memory:?compress=true" holds them compressed, and takes longer to read and
+// write them.
+inline constexpr const char* kDefaultStore = "memory:";
+
+// Invalid: not the name of a store that there is; the message lists those.
+Result<void> check_store(const std::string& name);
+
+// Makes stores of one kind. What one compressed store learns of a resource's objects serves all of that resource, so
+// they are written on one strand, as is this used.
+class Stores {
+ public:
+  // Invalid: as check_store().
+  static Result<Stores> of(const std::string& name);
+
+  std::unique_ptr<Store> open(const Resource& resource);
+  bool compress() const { return compress_; }
+
+ private:
+  explicit Stores(bool compress) : compress_(compress) {}
+
+  bool compress_;
+  std::map<Resource, std::weak_ptr<ObjectPacker>> packers_;
+};
+
+}  // namespace tinf::wiring
