@@ -1,5 +1,6 @@
 #include "tinf/daemon/fleet.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@ constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those th
 constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
 constexpr Duration kSayAgain = 10s;  // Of one cluster.
 constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
+constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of the loop's time.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 }  // namespace
@@ -205,7 +207,10 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
     self->events->add();
     printer_.event("DELETED", self->cluster, resource, *last);
   };
-  handler.on_synced = [this, self, resource] { printer_.synced(self->cluster, resource, self->store->size()); };
+  handler.on_synced = [this, self, resource] {
+    set_told_ = true;
+    printer_.synced(self->cluster, resource, self->store->size());
+  };
   HandlerOptions how;
   how.name = "print";
   how.resync = options_.resync;
@@ -316,6 +321,7 @@ Task<Result<void>> Fleet::run() {
     co_await runtime_.clock.sleep_for(kLook);
     const Duration since_start = runtime_.clock.now() - started_;
     show_progress();
+    give_memory_back();
     retire_withdrawn();
     if (auto failure = printer_.failure()) co_return std::move(*failure);
     if (settled() && since_start > kPatience) {
@@ -357,6 +363,15 @@ void Fleet::show_progress() {
   }
   progress_objects_ = here;
   progress_at_ = now;
+}
+
+// A first set comes as whole objects, which are let go of once they are held compressed and told. What they took lies
+// below what stays, from where glibc gives nothing back by itself.
+void Fleet::give_memory_back() {
+  const TimePoint now = runtime_.clock.now();
+  if (!stores_.compress() || now - trimmed_at_ < kTrimAgain || !set_told_.exchange(false)) return;
+  trimmed_at_ = now;
+  malloc_trim(0);
 }
 
 void Fleet::refresh_metrics() {

@@ -1,6 +1,7 @@
 // Fleet: what the informer daemon follows: for each cluster that shows itself, an informer for each resource asked for.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <map>
@@ -55,6 +56,7 @@ class Fleet {
   void tell_what_is_old() const;
   std::vector<ResourceInfo> wanted(const ClusterView& cluster);
   void show_progress();
+  void give_memory_back();
   bool settled() const;
 
   // Constant after construction.
@@ -78,6 +80,8 @@ class Fleet {
   std::uint64_t progress_objects_ = 0;
   TimePoint progress_at_{};
   bool progress_shown_ = false;
+  std::atomic<bool> set_told_ = false;  // By the printing thread.
+  TimePoint trimmed_at_{};
   std::shared_ptr<Gauge> clusters_gauge_;
   asio::thread_pool printing_{1};
   TaskGroup tasks_;

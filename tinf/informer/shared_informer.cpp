@@ -261,7 +261,8 @@ Task<Result<void>> SharedInformer::apply(EventBatch changes) {
       old = std::move(*found);
     }
     if (event.type == EventType::Deleted) {
-      const bool fits = old && (event.uid.empty() || old->uid() == event.uid);
+      // A store that cannot read an object any more gives its key alone.
+      const bool fits = old && (event.uid.empty() || old->uid().empty() || old->uid() == event.uid);
       if (fits) {
         ObjectPtr last = event.object ? transformed(event.object) : nullptr;
         Told gone(Change{old, nullptr}, !last);

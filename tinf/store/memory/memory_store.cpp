@@ -221,9 +221,21 @@ template <class Form>
 void BasicMemoryStore<Form>::erase(typename Entries::const_iterator at, std::vector<Held>& gone) {
   fingerprint_.remove(Form::hash(at->held));
   object_bytes_ -= Form::bytes(at->held);
-  if constexpr (Form::kIndexed) index_.erase(&*at);
+  const Entry* const entry = &*at;
+  bool found = true;
+  if constexpr (Form::kIndexed) {
+    const auto indexed = index_.find(entry);
+    found = indexed != index_.end() && *indexed == entry;
+    if (found) index_.erase(indexed);
+  }
   gone.push_back(std::move(at->held));
   entries_.erase(at);
+  if constexpr (Form::kIndexed) {
+    if (found) return;
+    // A key that was altered in memory: nothing may lead to what is not there any more.
+    index_.clear();
+    for (const Entry& each : entries_) index_.insert(&each);
+  }
 }
 
 template class BasicMemoryStore<PlainForm>;

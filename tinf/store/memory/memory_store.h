@@ -54,6 +54,7 @@ class BasicMemoryStore final : public Store {
   static constexpr std::size_t kOverheadBytes = Form::kIndexed ? 104 : 64;
 
  private:
+  friend struct StoreBreaker;  // A test's: it alters what is held.
   using Held = typename Form::Held;
   struct Entry {
     explicit Entry(Held h) : held(std::move(h)) {}
