@@ -110,6 +110,28 @@ class Brokers(OptionCase):
         self.travels(broker, "-q", "0", "--maximum-message-size", "4000")
 
 
+class Stores(OptionCase):
+    def test_plain_and_compressed_copies_are_equal_and_the_compressed_one_is_smaller(self):
+        self.broker = self.start(Mosquitto())
+        self.api.add_config_maps(1000, prefix="load", size=3000)
+        self.provider()
+        config = self.file("informer.yaml", 'store: "memory:?compress=true"\nresource: cm\n')
+        informers = {"memory:": self.informer("-r", "cm", "--store", "memory:"),
+                     "memory:?compress=true": self.informer("-r", "cm", "--store", "memory:?compress=true"),
+                     "of the file": self.informer("--config", config)}
+        for informer in informers.values():
+            self.wait_equal(informer)
+        for number in range(0, 1000, 20):
+            path = f"/api/v1/namespaces/default/configmaps/load-{number:05}"
+            self.api.must("PATCH", path, {"data": {"number": "again"}}) if number % 40 else self.api.must("DELETE", path)
+        for informer in informers.values():
+            self.wait_equal(informer)
+            informer.endpoint.wait_ready()
+        taken = {name: informer.endpoint.metric("tinf_informer_store_bytes", resource="configmaps") for name, informer in informers.items()}
+        self.assertLess(taken["memory:?compress=true"], 0.7 * taken["memory:"])  # Half of each object is without pattern.
+        self.assertEqual(taken["of the file"], taken["memory:?compress=true"])
+
+
 class Environments(OptionCase):
     def setUp(self):
         self.broker = self.start(Mosquitto())

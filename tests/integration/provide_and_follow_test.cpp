@@ -13,6 +13,16 @@
 #include "tinf/transport/memory/memory_broker.h"
 
 namespace tinf {
+
+// Alters what is packed of an object, counted from behind its key, as a broken memory module would.
+struct StoreBreaker {
+  static void alter(CompressedMemoryStore& store, const ObjectKey& key, std::size_t at) {
+    const auto* entry = store.find(KeyView{key.namespace_name, key.name});
+    const std::string_view name = std::get<PackedObjectPtr>(entry->held)->key().name;
+    const_cast<char*>(name.data() + name.size())[at] ^= 1;
+  }
+};
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -90,10 +100,23 @@ struct Site {
   std::optional<Message> word;
 };
 
+// One that packs its objects from the first on.
+template <class AStore>
+AStore empty_store() {
+  if constexpr (std::is_same_v<AStore, CompressedMemoryStore>) {
+    ObjectPackerOptions options;
+    options.first_training = 1;
+    return AStore(PackedForm(std::make_shared<ObjectPacker>(options)));
+  } else {
+    return AStore();
+  }
+}
+
 // An informer of cluster c1's configmaps.
-struct Hub {
-  Hub(testing::VirtualTime& time, MemoryBroker& broker, std::string client = "hub", std::string instance = "h1",
-      std::int64_t started = 1, std::vector<std::string> clusters = {}, bool store_is_known = true)
+template <class AStore>
+struct HubWith {
+  HubWith(testing::VirtualTime& time, MemoryBroker& broker, std::string client = "hub", std::string instance = "h1",
+          std::int64_t started = 1, std::vector<std::string> clusters = {}, bool store_is_known = true)
       : time(time),
         transport(std::make_unique<MemoryTransport>(broker, MemoryTransportOptions(client + "-" + instance))) {
     SessionOptions options;
@@ -107,7 +130,7 @@ struct Hub {
     running->spawn(keep_end(*session, end));
     follow(configmaps(), store_is_known);
   }
-  ~Hub() { stop(); }
+  ~HubWith() { stop(); }
 
   void follow(Scope scope, bool store_is_known = true) {
     source = session->open("c1", store_is_known ? &store : nullptr);
@@ -175,7 +198,7 @@ struct Hub {
   std::unique_ptr<BrokerSession> session;
   std::unique_ptr<TaskGroup> running;
   std::optional<Error> end;
-  MemoryStore store;
+  AStore store = empty_store<AStore>();
   std::unique_ptr<ListerWatcher> source;
   std::unique_ptr<SharedInformer> informer;
   SharedInformer::Registration registration;
@@ -183,16 +206,21 @@ struct Hub {
   std::size_t initial = 0;  // Adds of what was there when it was told first.
 };
 
+using Hub = HubWith<MemoryStore>;
+
 struct ProvideAndFollow : ::testing::Test {
-  bool equal(const Hub& hub) {
+  template <class AHub>
+  bool equal(const AHub& hub) {
     return time.run_until([&] { return hub.equals(source); });
   }
   // Handlers are told a moment after the store has it.
-  bool told_of_deletes(const Hub& hub, std::set<std::string> names) {
+  template <class AHub>
+  bool told_of_deletes(const AHub& hub, std::set<std::string> names) {
     return time.run_until([&] { return hub.deleted == names; });
   }
   // Waits for a proof that is younger than this moment.
-  bool proven(const Hub& hub) {
+  template <class AHub>
+  bool proven(const AHub& hub) {
     const TimePoint now = time.now();
     return time.run_until([&] { return hub.proven_at() && *hub.proven_at() > now; });
   }
@@ -490,6 +518,44 @@ TEST_F(ProvideAndFollow, AByteFlippedInANameIsMadeGoodByTheWholeSet) {
   EXPECT_TRUE(
       time.run_until([&] { return hub.store.size() == 300 && hub.equals(source); }, 2 * site.options.digest_interval));
   EXPECT_TRUE(proven(hub));
+}
+
+TEST_F(ProvideAndFollow, AByteFlippedInACompressedStoreIsFoundAndRepairedWithinADigestsInterval) {
+  for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
+  Site site(time, broker, source);
+  HubWith<CompressedMemoryStore> hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(proven(hub));
+  // In the middle of what is packed; behind its key stand the frame's magic number and size.
+  for (const std::size_t at : {4, 9, 20}) {
+    StoreBreaker::alter(hub.store, testing::key("o123"), at);
+    ASSERT_FALSE(hub.equals(source));
+    EXPECT_TRUE(time.run_until([&] { return hub.equals(source); }, site.options.digest_interval)) << at;
+    EXPECT_TRUE(proven(hub));
+    time.run_for(5min);  // Altered again at once, the whole set would take its place.
+  }
+  EXPECT_EQ(site.provider->counts().snapshots, 1u);
+  // Handlers do not keep what is gone, even where the store cannot say what it was.
+  StoreBreaker::alter(hub.store, testing::key("o7"), 9);
+  source.remove("o7");
+  EXPECT_TRUE(equal(hub));
+  EXPECT_TRUE(time.run_until([&] { return hub.deleted.contains("o7"); }));
+}
+
+TEST_F(ProvideAndFollow, ACompressedCopyFollowsByPatches) {
+  const auto large = [](int i) { return R"("i":)" + std::to_string(i) + R"(,"p":")" + std::string(3000, 'p') + '"'; };
+  for (int i = 0; i < 100; ++i) source.put("o" + std::to_string(i), large(0));
+  Site site(time, broker, source);
+  HubWith<CompressedMemoryStore> hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  for (int round = 0; round < 5; ++round) {
+    source.remove("o" + std::to_string(round));
+    for (int i = round + 1; i < 100; i += 3) source.put("o" + std::to_string(i), large(round + 1));
+    ASSERT_TRUE(equal(hub));
+  }
+  EXPECT_GT(hub.session->standing("c1", configmaps().id())->counts.patches, 100u);
+  EXPECT_TRUE(proven(hub));
+  EXPECT_TRUE(told_of_deletes(hub, {"o0", "o1", "o2", "o3", "o4"}));
 }
 
 TEST_F(ProvideAndFollow, AStoreThatOutlivedItsInformerIsRepairedNotFilled) {

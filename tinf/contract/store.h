@@ -55,6 +55,10 @@ class StoreWriter {
 };
 
 // Both halves, as whoever owns a store holds it.
-class Store : public StoreReader, public StoreWriter {};
+class Store : public StoreReader, public StoreWriter {
+ public:
+  // What it takes of the process's memory: bytes. Thread-safe.
+  virtual std::size_t memory_bytes() const = 0;
+};
 
 }  // namespace tinf

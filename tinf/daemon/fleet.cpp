@@ -37,6 +37,7 @@ struct Fleet::Scoped {
         source(broker.open(cluster, store.get())),
         informer(runtime, wanted, *source, *store, *store, informer_options(cluster)),
         objects(runtime.metrics.gauge("tinf_informer_objects", "Objects in the copy.", labels(wanted))),
+        store_bytes(runtime.metrics.gauge("tinf_informer_store_bytes", "Memory that the copy takes.", labels(wanted))),
         proof_age(runtime.metrics.gauge("tinf_informer_proven_equal_age_seconds",
                                         "Since the copy was last proven equal to the provider's; -1: not yet.",
                                         labels(wanted))),
@@ -60,7 +61,7 @@ struct Fleet::Scoped {
   std::unique_ptr<ListerWatcher> source;
   SharedInformer informer;
   SharedInformer::Registration registration;
-  std::shared_ptr<Gauge> objects, proof_age, live;
+  std::shared_ptr<Gauge> objects, store_bytes, proof_age, live;
   std::shared_ptr<Counter> events;
   bool withdrawn = false;  // Not offered any more.
   bool replaced = false;   // But another version of it is.
@@ -381,6 +382,7 @@ void Fleet::refresh_metrics() {
   clusters_gauge_->set(static_cast<double>(present));
   for (auto& [name, scoped] : scopes_) {
     scoped->objects->set(static_cast<double>(scoped->store->size()));
+    scoped->store_bytes->set(static_cast<double>(scoped->store->memory_bytes()));
     scoped->informer.refresh_metrics();
     const auto standing = session_.standing(scoped->cluster, scoped->id);
     const bool proven = standing && standing->proven_at;

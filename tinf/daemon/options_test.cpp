@@ -75,6 +75,18 @@ TEST_F(OptionsTest, TheLinesThatUsersKnow) {
   EXPECT_EQ(options.common.broker.qos, 1);
 }
 
+TEST_F(OptionsTest, TheStoresThatThereAreOnTheCommandLineAndInAFile) {
+  EXPECT_EQ(informer({"-b", "h:1"}).store, "memory:");
+  EXPECT_EQ(informer({"-b", "h:1", "--store", "memory:"}).store, "memory:");
+  EXPECT_EQ(informer({"-b", "h:1", "--store", "memory:?compress=true"}).store, "memory:?compress=true");
+  EXPECT_EQ(informer({"--config", file("a.yaml", "broker: h:1\nstore: memory:?compress=true\n")}).store,
+            "memory:?compress=true");
+  EXPECT_EQ(refused({"-b", "h:1", "--store", "disk:"}), 2);
+  EXPECT_THAT(said, HasSubstr("--store: there is no store \"disk:\"; use memory: or memory:?compress=true"));
+  EXPECT_EQ(refused({"--config", file("b.yaml", "broker: h:1\nstore: memory:?compress=yes\n")}), 2);
+  EXPECT_THAT(said, HasSubstr("memory:?compress=yes"));
+}
+
 TEST_F(OptionsTest, BothSpellingsOfTheTopicBases) {
   const auto options = informer({"-b", "h:1", "--signal-topic", "a/s", "--payload-topic", "a/p"});
   EXPECT_EQ(options.common.signal_base, "a/s");

@@ -48,7 +48,7 @@ class BasicMemoryStore final : public Store {
 
   // Objects and tree together: bytes. Objects that others share count in full; dictionaries, which stores may share, do
   // not (ObjectPacker::memory_bytes()).
-  std::size_t memory_bytes() const;
+  std::size_t memory_bytes() const override;
 
   // Tree node of 32 bytes, what holds the object, and malloc's header, as glibc rounds them; and what finds it.
   static constexpr std::size_t kOverheadBytes = Form::kIndexed ? 104 : 64;

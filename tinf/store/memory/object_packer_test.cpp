@@ -36,7 +36,7 @@ struct ObjectPackerTest : ::testing::Test {
   static ObjectPackerOptions soon() {
     ObjectPackerOptions options;
     options.first_training = 64 << 10;
-    options.next_training = 1 << 20;
+    options.next_training = 256 << 10;
     return options;
   }
 
@@ -53,18 +53,18 @@ TEST_F(ObjectPackerTest, LeavesAFewObjectsAsTheyAre) {
 TEST_F(ObjectPackerTest, MakesADictionaryOfTheFirstAndALargerOneOfMore) {
   take('a', 0, 100);
   EXPECT_EQ(packer.generation(), 1u);
-  take('a', 100, 3000);
+  take('a', 100, 1000);
   EXPECT_EQ(packer.generation(), 2u);
-  take('a', 3000, 6000);
+  take('a', 1000, 3000);
   EXPECT_EQ(packer.generation(), 2u);  // It fits: none is made any more.
   EXPECT_LT(packer.memory_bytes(), 1u << 20);
   for (const PackedObjectPtr& each : kept) ASSERT_NE(each->unpacked(), nullptr);
 }
 
 TEST_F(ObjectPackerTest, LearnsAnewWhereObjectsBecomeOthers) {
-  take('a', 0, 5000);
+  take('a', 0, 2000);
   ASSERT_EQ(packer.generation(), 2u);
-  take('b', 0, 5000);
+  take('b', 0, 2000);
   EXPECT_EQ(packer.generation(), 3u);
   const std::size_t afresh = take('b', 0, 100);
   EXPECT_LT(afresh, 100 * object('b', 1)->memory_bytes() / 3);
@@ -73,13 +73,13 @@ TEST_F(ObjectPackerTest, LearnsAnewWhereObjectsBecomeOthers) {
 
 TEST_F(ObjectPackerTest, ForgetsDictionariesThatNothingIsPackedWithAndStopsAtTooMany) {
   for (char kind = 'a'; kind < 'n'; ++kind) {
-    take(kind, 0, 5000);
+    take(kind, 0, 2000);
     kept.clear();
   }
   EXPECT_GT(packer.generation(), ObjectPacker::kDictionaries);
   EXPECT_LT(packer.memory_bytes(), 3u << 20);
   const unsigned before = packer.generation();
-  for (char kind = 'n'; kind <= 'z'; ++kind) take(kind, 0, 5000);
+  for (char kind = 'n'; kind <= 'z'; ++kind) take(kind, 0, 2000);
   EXPECT_GT(packer.generation(), before);
   EXPECT_LE(packer.generation(), before + ObjectPacker::kDictionaries);
 }
