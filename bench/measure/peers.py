@@ -26,9 +26,9 @@ def kube_rs(kubeconfig, window, trigger):
                 "--window", window, "--trigger", path])
 
 
-def direct(kubeconfig, window, trigger):
+def direct(kubeconfig, window, trigger, *more):
     return ask([programs.RELEASE / "bench" / "informer_bench", "--kubeconfig", kubeconfig,
-                "--window", window, "--trigger", trigger])
+                "--window", window, "--trigger", trigger, *more])
 
 
 def through_broker(kubeconfig, window, trigger, *more):

@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::size_t kSampleBytes = 1 << 20;
 constexpr std::size_t kSmallDictionary = 32 << 10;
-constexpr std::size_t kLargeDictionary = 64 << 10;
-constexpr std::size_t kSamplesToDictionary = 8;  // Bytes of samples for one of the dictionary, at least.
+constexpr std::size_t kLargeDictionary = 110 << 10;  // As zstd recommends at most.
+constexpr std::size_t kSamplesToDictionary = 5;      // Bytes of samples for one of the dictionary, at least.
 constexpr int kSmallLevel = 1;
 constexpr int kLargeLevel = 3;
 constexpr std::size_t kWindow = 1 << 20;  // Bytes over which a ratio is taken.
