@@ -123,13 +123,16 @@ class Stores(OptionCase):
             self.wait_equal(informer)
         for number in range(0, 1000, 20):
             path = f"/api/v1/namespaces/default/configmaps/load-{number:05}"
-            self.api.must("PATCH", path, {"data": {"number": "again"}}) if number % 40 else self.api.must("DELETE", path)
+            if number % 40 == 0:
+                self.api.must("DELETE", path)
+            else:
+                self.api.must("PATCH", path, {"data": {"number": "again"}}, content_type="application/merge-patch+json")
         for informer in informers.values():
             self.wait_equal(informer)
             informer.endpoint.wait_ready()
         taken = {name: informer.endpoint.metric("tinf_informer_store_bytes", resource="configmaps") for name, informer in informers.items()}
-        self.assertLess(taken["memory:?compress=true"], 0.7 * taken["memory:"])  # Half of each object is without pattern.
-        self.assertEqual(taken["of the file"], taken["memory:?compress=true"])
+        for name in ("memory:?compress=true", "of the file"):
+            self.assertLess(taken[name], 0.7 * taken["memory:"])  # Half of each object is without pattern.
 
 
 class Environments(OptionCase):
