@@ -464,6 +464,52 @@ TEST_F(ThroughABroker, AnInformerMayFollowAnotherAtOnce) {
   }
 }
 
+TEST_F(ThroughABroker, ACompressedCopyIsReadSelectedAndIndexedLikeAPlainOne) {
+  const auto large = [](int number, const std::string& color) {
+    std::string value;
+    while (value.size() < 4000) value += "word " + std::to_string(number * value.size() % 977) + " ";
+    return R"({"metadata":{"name":"n)" + std::to_string(number) + R"(","labels":{"color":")" + color +
+           R"("}},"data":{"v":")" + value + "\"}}";
+  };
+  for (int i = 0; i < 400; ++i) {  // Enough for a dictionary.
+    ASSERT_TRUE(client.create("configmaps", "default", large(i, i % 2 == 0 ? "red" : "blue")));
+  }
+  const Cluster cluster = Cluster::open(where).value();
+  InformerOptions compressed;
+  compressed.store = "memory:?compress=true";
+  Informer informer = Informer::open(cluster, query, compressed).value();
+  std::atomic<int> updated = 0;
+  Handlers handlers;
+  handlers.on_update = [&](const ObjectPtr& old, const ObjectPtr& now) {
+    if (old->uid() == now->uid() && old->raw() != now->raw()) ++updated;
+  };
+  const auto registration = informer.add(std::move(handlers)).value();
+  ASSERT_TRUE(informer.add_index("color", [](const Object& object) {
+    std::vector<std::string> values;
+    for (const auto& [name, value] : object.labels()) values.push_back(value);
+    return values;
+  }));
+  ASSERT_TRUE(informer.wait_synced(kPatience));
+  EXPECT_NE(informer.get({"default", "n7"}), informer.get({"default", "n7"}));  // Each read makes it anew.
+  const auto answer = client.patch("configmaps", {"default", "n7"}, R"({"metadata":{"labels":{"color":"red"}}})");
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_TRUE(eventually([&] { return updated == 1; }));
+  EXPECT_EQ(informer.get({"default", "n7"})->raw(), (*answer)->raw());
+  EXPECT_EQ(informer.list().size(), 400u);
+  EXPECT_EQ(informer.list_matching("color=red").value().size(), 201u);
+  EXPECT_EQ(informer.by_index("color", "red").value().size(), 201u);
+  EXPECT_TRUE(informer.verify(kPatience).value().empty());
+}
+
+TEST_F(ThroughABroker, AStoreThatThereIsNotIsNamedWithThoseThereAre) {
+  InformerOptions wrong;
+  wrong.store = "disk:";
+  const auto informer = Informer::open(Cluster::open(where).value(), query, wrong);
+  ASSERT_FALSE(informer);
+  EXPECT_EQ(informer.error().code, Code::Invalid);
+  EXPECT_THAT(informer.error().message, HasSubstr("\"disk:\"; use memory: or memory:?compress=true"));
+}
+
 TEST_F(ThroughABroker, ATransformedCopyIsNotTakenForADamagedOne) {
   ASSERT_TRUE(client.create("configmaps", "default", config_map("a", "red")));
   const Cluster cluster = Cluster::open(where).value();
