@@ -253,27 +253,31 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
     refusals_.add(message, Error(notice->code, "cluster " + std::string(*cluster) + "'s provider: " + notice->message));
     return std::nullopt;
   }
-  if (!is_of_present(std::string(*cluster), source)) return std::nullopt;
-  dispatch(std::string(*cluster), std::string(source.substr(source.find('/') + 1)), body);
+  const std::string name(*cluster);
+  if (from_another(name, source)) {
+    ask_who_is_there(name);
+    return std::nullopt;
+  }
+  if (reachable(name)) words_[name].last_at = runtime_.clock.now();
+  dispatch(name, source, body);
   return std::nullopt;
 }
 
-// False: another process speaks for the cluster than the one that is there. Perhaps its word is late; but where a
-// presence was lost on its way, the elder of two goes on and may be behind the younger. Asked for, their presences tell
-// them of each other.
-bool BrokerSession::is_of_present(const std::string& cluster, const std::string& source) {
+// Another process speaks for the cluster than the one that is there.
+bool BrokerSession::from_another(const std::string& cluster, const std::string& source) const {
   const auto view = clusters_.find(cluster);
-  if (view == clusters_.end() || !view->second.present) return true;
+  return view != clusters_.end() && view->second.present &&
+         source.substr(source.find('/') + 1) != view->second.presence.instance;
+}
+
+// Perhaps the other's word was late; but where a presence was lost on its way, the elder of two goes on and may be
+// behind the younger. Asked for, their presences tell them of each other.
+void BrokerSession::ask_who_is_there(const std::string& cluster) {
   const TimePoint now = runtime_.clock.now();
-  Heard& heard = heard_[cluster];
-  if (source.substr(source.find('/') + 1) == view->second.presence.instance) {
-    heard.at = now;
-    return true;
-  }
-  if (now - heard.presence_at < kHelloFirst) return false;
-  heard.presence_at = now;
+  TimePoint& presence_at = words_[cluster].presence_at;
+  if (now - presence_at < kHelloFirst) return;
+  presence_at = now;
   send(options_.topics.signal(cluster), wire::Hello{options_.client});
-  return false;
 }
 
 void BrokerSession::on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence) {
@@ -299,11 +303,11 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   const bool restarted = present && was_present && presence.instance != view.presence.instance;
   // Of two that are there the younger stays. The elder, which is about to hear that, would take copies back in time.
   const TimePoint now = runtime_.clock.now();
-  Heard& heard = heard_[cluster];
-  if (restarted && now - heard.at < kElderWaits &&
+  ProviderWords& words = words_[cluster];
+  if (restarted && now - words.last_at < kElderWaits &&
       std::tie(presence.started, presence.instance) < std::tie(view.presence.started, view.presence.instance))
     return;
-  if (present) heard.at = heard.presence_at = now;
+  if (present) words.last_at = words.presence_at = now;
   view.name = cluster;
   view.present = present;
   if (present) view.presence = presence;
@@ -318,10 +322,9 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
   if (on_cluster_) on_cluster_(view);
 }
 
-void BrokerSession::receive_digest(const std::string& cluster, const std::string& instance,
-                                   const wire::Digest& digest) {
+void BrokerSession::receive_digest(const std::string& cluster, const std::string& source, const wire::Digest& digest) {
   if (clusters_.count(cluster) == 0) return;
-  for (const wire::Digest::Stream& stream : heard_[cluster].digests.read(instance, digest)) {
+  for (const wire::Digest::Stream& stream : words_[cluster].digests.read(source, digest)) {
     const auto found = channels_.find({cluster, stream.scope});
     if (found == channels_.end()) continue;
     const bool altered = found->second->waited_for && !found->second->check_store();
@@ -330,8 +333,8 @@ void BrokerSession::receive_digest(const std::string& cluster, const std::string
   }
 }
 
-void BrokerSession::dispatch(const std::string& cluster, const std::string& instance, wire::Body& body) {
-  if (const auto* digest = std::get_if<wire::Digest>(&body)) return receive_digest(cluster, instance, *digest);
+void BrokerSession::dispatch(const std::string& cluster, const std::string& source, wire::Body& body) {
+  if (const auto* digest = std::get_if<wire::Digest>(&body)) return receive_digest(cluster, source, *digest);
   const auto channel_of = [&](const std::string& scope) { return channels_.find({cluster, scope}); };
   auto found = channels_.end();
   if (auto* frame = std::get_if<wire::Frame>(&body)) {

@@ -110,9 +110,10 @@ class BrokerSession {
   void on_disconnected();
   std::optional<Error> on_message(const Message& message);
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
-  bool is_of_present(const std::string& cluster, const std::string& source);
-  void dispatch(const std::string& cluster, const std::string& instance, wire::Body& body);
-  void receive_digest(const std::string& cluster, const std::string& instance, const wire::Digest& digest);
+  bool from_another(const std::string& cluster, const std::string& source) const;
+  void ask_who_is_there(const std::string& cluster);
+  void dispatch(const std::string& cluster, const std::string& source, wire::Body& body);
+  void receive_digest(const std::string& cluster, const std::string& source, const wire::Digest& digest);
   void send(std::string topic, const wire::Body& body, bool retain = false);
   void pump(BrokerChannel& channel);
   bool reachable(const std::string& cluster) const;
@@ -135,12 +136,12 @@ class BrokerSession {
   // Confined to the strand.
   std::function<void(const ClusterView&)> on_cluster_;
   std::map<std::string, ClusterView> clusters_;
-  struct Heard {
-    TimePoint at{};           // Anything of the process that is present.
+  struct ProviderWords {
+    TimePoint last_at{};      // Anything of the process that is present.
     TimePoint presence_at{};  // A presence, or asked for one.
     DigestLedger digests;
   };
-  std::map<std::string, Heard> heard_;  // By cluster.
+  std::map<std::string, ProviderWords> words_;  // By cluster.
   std::map<ChannelName, std::shared_ptr<BrokerChannel>> channels_;
   std::weak_ptr<BrokerChannel> fed_;  // By the last message.
   Signal closed_;                     // One of them.

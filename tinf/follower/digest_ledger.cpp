@@ -9,9 +9,9 @@ constexpr std::size_t kMaximumStreams = 4096;  // Of one provider.
 
 }  // namespace
 
-std::vector<wire::Digest::Stream> DigestLedger::read(const std::string& instance, const wire::Digest& digest) {
-  if (instance != instance_) {
-    instance_ = instance;
+std::vector<wire::Digest::Stream> DigestLedger::read(const std::string& source, const wire::Digest& digest) {
+  if (source != source_) {
+    source_ = source;
     last_ = 0;
     named_.clear();
   }

@@ -7,7 +7,7 @@
 namespace tinf {
 namespace {
 
-constexpr std::uint32_t kMaximumPages = 1 << 20;
+constexpr std::uint32_t kMaximumPages = 1 << 20;  // More than any set has; a page number takes memory before it.
 
 }  // namespace
 

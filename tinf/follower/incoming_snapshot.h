@@ -23,8 +23,8 @@ class IncomingSnapshot {
   const wire::Position& at() const { return at_; }
   bool has(const wire::Page& page) const { return page.snapshot == id_ && page.at.epoch == at_.epoch; }
 
-  // New: it is kept. Ignored: it is here already, or nobody has asked for it. Contradicts: pages of one snapshot cannot
-  // say that, and the snapshot is of no use.
+  // New: it is kept. Ignored: it is here already, or lies more than a window beyond what was asked for. Contradicts:
+  // pages of one snapshot cannot say that, and the snapshot is of no use.
   enum class Taken : std::uint8_t { New, Ignored, Contradicts };
   Taken receive(wire::Page page);
 

@@ -21,7 +21,8 @@ enum class StreamingListUse {
 
 // What follows a time without a watch, in which the source may have been set back to a backup.
 enum class AfterOutage {
-  // It is watched on from where the sink stands, once it has said that it stands there or later. As cheap as can be; but
+  // It is watched on from where the sink stands, once it has said that it stands there or later. As cheap as can be;
+  // but
   // a source that was set back, and has since written more than it had lost, is not told from one that was not.
   Resume,
   // It is listed: for those whose copy must be equal whatever happened. Nothing counts as current until then.
@@ -73,7 +74,7 @@ struct ReflectorOptions {
 //   Listing ──stored──→ Watching        list failed → Waiting, then Listing; Expired → Listing at ""
 //   StreamingList ──stored──→ Watching  refused, late or broken too often → Listing; broken → Waiting
 //   Watching ──ended well──→ Watching   broken, short → Waiting, then Watching; Expired, rewound, no progress → Listing
-//   Waiting ──time up──→ what follows
+//   Waiting ──time up──→ what follows; with AfterOutage::List, instead of Watching, → Listing
 enum class ReflectorStep { StreamingList, Listing, Watching, Waiting };
 
 // Guarantees: the states of one key reach the sink in the source's order, and what the sink holds is the source's set

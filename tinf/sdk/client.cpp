@@ -21,6 +21,7 @@ struct Client::State {
     if (known) co_return known;
     auto found = co_await kube::discover(*rest);
     if (!found) co_return found.error();
+    for (const std::string& gap : found->gaps) engine.runtime().log.with("kube").warning("discovery: " + gap);
     resources = std::move(found->resources);
     co_return find_resource(resources, spelling);
   }

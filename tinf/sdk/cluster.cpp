@@ -2,6 +2,7 @@
 
 #include <boost/asio/ip/host_name.hpp>
 #include <map>
+#include <set>
 
 #include "tinf/base/first_of.h"
 #include "tinf/follower/broker_session.h"
@@ -29,7 +30,12 @@ class DirectCluster final : public ClusterCore {
     Backoff backoff(engine_.runtime().clock, engine_.runtime().random);
     while (true) {
       auto found = co_await within(engine_.runtime().clock, deadline, kube::discover(*client_));
-      if (found && *found) co_return std::move((*found)->resources);
+      if (found && *found) {
+        for (const std::string& gap : (*found)->gaps) {
+          if (gaps_said_.insert(gap).second) engine_.runtime().log.with("kube").warning("discovery: " + gap);
+        }
+        co_return std::move((*found)->resources);
+      }
       const Error why = found ? found->error() : Error(Code::Timeout, "no answer from " + client_->connection().server);
       const Duration wait = backoff.next();
       const bool passing =
@@ -52,6 +58,7 @@ class DirectCluster final : public ClusterCore {
  private:
   Engine engine_;
   std::unique_ptr<kube::RestClient> client_;
+  std::set<std::string> gaps_said_;
 };
 
 class ClusterBehindBroker final : public ClusterCore {

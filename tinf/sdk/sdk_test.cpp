@@ -544,6 +544,8 @@ TEST_F(ThroughABroker, ASessionThatHasEndedIsNamedToThoseWhoWaitForIt) {
   Informer followed = Informer::open(elder, query).value();
   ASSERT_TRUE(followed.wait_synced(kPatience));
   Informer refused = Informer::open(elder, Query{.resource = "cm", .field_selector = "data.k=v"}).value();
+  // The source's own last words, which the end of the session outdoes.
+  EXPECT_THAT(refused.wait_synced(kPatience).error().message, HasSubstr("field label"));
   const Cluster younger = Cluster::open(where).value();
   EXPECT_TRUE(eventually([&] { return !followed.live(); }));
   const auto synced = refused.wait_synced(1s);
