@@ -438,7 +438,9 @@ class System {
     options.instance = site->instance;
     options.host = site->host;
     options.started = site->started;
-    options.stream.frame_bytes = random_.chance(0.5) ? 600 : 256 << 10;
+    const bool small = random_.chance(0.5);
+    options.stream.frame_bytes = small ? 600 : 256 << 10;
+    options.stream.page_bytes = small ? 600 : 2 << 20;
     options.stream.log_entries = random_.chance(0.3) ? 16 : 1000;
     if (random_.chance(0.2)) options.stream.base_bytes = 2000;
     options.digest_interval = 10s;

@@ -24,7 +24,7 @@ namespace tinf {
 struct FollowerOptions {
   std::string client;  // Checked by wire::check_client_id.
   Duration lease = std::chrono::minutes(5);
-  std::uint32_t window = 16;  // Pages under way at once: about 1 MiB.
+  std::uint32_t window = 4;  // Pages under way at once: 8 MiB of objects, 1 to 2 MiB on the wire.
   BackoffOptions retry{std::chrono::seconds(2), std::chrono::seconds(30), 2, 0.25, std::chrono::minutes(2)};
 
   // Bounds. What does not fit is dropped like a lost message, and asked for again when there is room.

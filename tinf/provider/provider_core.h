@@ -36,7 +36,7 @@ struct ProviderOptions {
   // Against a hostile or mistaken informer.
   std::size_t maximum_scopes = 4096;
   std::size_t maximum_subscriptions = 65536;
-  std::uint32_t maximum_window = 64;  // Pages.
+  std::uint32_t maximum_window = 16;  // Pages.
   std::size_t maximum_ranges = 256;   // To compare for one informer, and so many keys sixteenfold.
 };
 

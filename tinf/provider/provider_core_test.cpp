@@ -20,7 +20,7 @@ ProviderOptions small_options() {
   ProviderOptions options;
   options.cluster = "c1";
   options.instance = "i1";
-  options.stream.frame_bytes = 100;  // One object fills a page.
+  options.stream.page_bytes = options.stream.frame_bytes = 100;  // One object fills a page.
   options.stream.log_entries = 4;
   options.maximum_scopes = 2;
   options.maximum_window = 3;

@@ -192,15 +192,15 @@ std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
   made->inventory = inventory_;
   made->objects.reserve(size());
   made->page_starts.push_back(0);
-  std::size_t page_bytes = 0;
+  std::size_t bytes_here = 0;
   for (const auto& [key, entry] : entries_) {
     if (!entry.object) continue;
     const std::size_t bytes = entry.object->raw().size();
-    if (page_bytes > 0 && page_bytes + bytes > options_.frame_bytes) {
+    if (bytes_here > 0 && bytes_here + bytes > options_.page_bytes) {
       made->page_starts.push_back(made->objects.size());
-      page_bytes = 0;
+      bytes_here = 0;
     }
-    page_bytes += bytes;
+    bytes_here += bytes;
     made->objects.push_back(entry.object);
   }
   last_snapshot_ = made;

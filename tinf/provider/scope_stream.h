@@ -19,8 +19,9 @@
 namespace tinf {
 
 struct ScopeStreamOptions {
-  std::size_t frame_bytes = 256 << 10;   // Objects' bytes in one frame or page, before compression: 30 to 60 KiB after
-                                         // it, where brokers are fastest.
+  std::size_t frame_bytes = 256 << 10;   // Objects' bytes in one frame, before compression: 30 to 60 KiB after it,
+                                         // where brokers are fastest.
+  std::size_t page_bytes = 2 << 20;      // The same of a page: what many objects have in common travels once in each.
   std::size_t patched_bytes = 16 << 20;  // Of the objects that one frame makes of patches.
   std::size_t base_bytes = 256 << 20;    // Of former states that are kept to write patches from.
   std::size_t log_entries = 16384;       // Changes remembered at least; twice the number of objects if that is more.

@@ -127,6 +127,18 @@ TEST_F(ScopeStreamTest, AFrameThatEndsEarlyIsNotExactAndLeadsToOneThatIs) {
   EXPECT_EQ(second.through, 4u);
 }
 
+TEST_F(ScopeStreamTest, PagesHaveASizeOfTheirOwn) {
+  const auto bytes = object("a", 1)->raw().size();
+  ScopeStreamOptions options;
+  options.frame_bytes = 1;
+  options.page_bytes = 2 * bytes;
+  start_with(options);
+  held->replace(Snapshot());
+  for (const auto* name : {"a", "b", "c", "d", "e"}) held->apply(changes({WatchEvent::added(object(name, 1))}));
+  EXPECT_EQ(frame_after(0).events.size(), 1u);
+  EXPECT_THAT(held->snapshot()->page_starts, ElementsAre(0u, 2u, 4u));
+}
+
 TEST_F(ScopeStreamTest, RemembersDeletesWithinItsBoundsAndThenSaysExpired) {
   ScopeStreamOptions options;
   options.log_entries = 100;

@@ -13,7 +13,7 @@ namespace tinf::wire {
 // Nothing if the body is so small, or so without pattern, that it is better left as it is.
 std::optional<std::string> compress(std::string_view body);
 
-// Invalid: not zstd, or more than `limit` bytes, or not as many as it says.
+// Invalid: not zstd, or more than `limit` bytes, or not as many as it says. Takes no more memory than what comes out.
 Result<std::string> decompress(std::string_view bytes, std::size_t limit);
 
 }  // namespace tinf::wire

@@ -13,6 +13,13 @@ namespace {
 
 constexpr std::size_t kLimit = 1 << 20;
 
+std::string noise(std::size_t bytes) {
+  std::string out;
+  std::uint64_t state = 1;
+  while (out.size() < bytes) out.push_back(static_cast<char>((state = state * 6364136223846793005u + 1) >> 56));
+  return out;
+}
+
 TEST(Compression, BodiesOfEverySizeComeBack) {
   std::string body =
       R"({"scope":"84f098daca8cd930","epoch":"0256265311f6c98d","after":0,"through":1,"count":1,"events":[)";
@@ -29,10 +36,7 @@ TEST(Compression, BodiesOfEverySizeComeBack) {
 
 TEST(Compression, WhatIsTinyOrHasNoPatternStaysAsItIs) {
   EXPECT_FALSE(compress(R"({"client":"hub"})"));
-  std::string noise;
-  std::uint64_t state = 1;
-  for (int i = 0; i < 1000; ++i) noise.push_back(static_cast<char>((state = state * 6364136223846793005u + 1) >> 56));
-  EXPECT_FALSE(compress(noise));
+  EXPECT_FALSE(compress(noise(1000)));
 }
 
 TEST(Compression, OfAPatchTravelsLittleMoreThanWhatIsItsOwn) {
@@ -48,6 +52,31 @@ TEST(Compression, ABodyCompressedWithoutTheDictionaryIsReadAllTheSame) {
   std::string bytes(ZSTD_compressBound(body.size()), '\0');
   bytes.resize(ZSTD_compress(bytes.data(), bytes.size(), body.data(), body.size(), 3));
   EXPECT_EQ(*decompress(bytes, kLimit), body);
+}
+
+TEST(Compression, OfAPageTravelsOnceWhatComesAgainFarFromItsFirstPlace) {
+  const std::string half = noise(1 << 20);
+  const auto smaller = compress(half + half);
+  ASSERT_TRUE(smaller);
+  EXPECT_LT(smaller->size(), half.size() * 11 / 10);
+  EXPECT_EQ(*decompress(*smaller, 2 << 20), half + half);
+  // Also where the body is larger than the window, and where a small one comes next.
+  const std::string many = half + half + half + half + half + half;
+  EXPECT_EQ(*decompress(*compress(many), 6 << 20), many);
+  EXPECT_EQ(*decompress(*compress(std::string(5000, 'x')), kLimit), std::string(5000, 'x'));
+}
+
+TEST(Compression, AWindowOfAnySizeIsReadWithinTheLimit) {
+  const std::string body = noise(3000) + std::string(200000, 'x');
+  std::string bytes(ZSTD_compressBound(body.size()), '\0');
+  ZSTD_CCtx* const context = ZSTD_createCCtx();
+  bytes.resize(ZSTD_compress2(context, bytes.data(), bytes.size(), body.data(), body.size()));
+  ZSTD_freeCCtx(context);
+  // Rewrites the frame's header: not one segment, a window of 1 GiB, the size in four bytes.
+  ASSERT_EQ(static_cast<unsigned char>(bytes[4]), 0xa0u);
+  std::string wide = bytes.substr(0, 4) + '\x80' + static_cast<char>((30 - 10) << 3) + bytes.substr(5);
+  EXPECT_EQ(*decompress(wide, kLimit), body);
+  EXPECT_FALSE(decompress(wide, body.size() - 1));
 }
 
 TEST(Compression, WhatIsLargerThanAllowedOrBrokenIsRefused) {
