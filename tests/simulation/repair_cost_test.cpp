@@ -35,7 +35,7 @@ class Pair {
     provider_.emplace(options, random_);
     provider_->offer({ResourceInfo{scope_.resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
                      "", "");
-    provider_->connected(clock_.now());
+    provider_->connected(clock_.now(), 256 << 10);
     FollowerOptions following;
     following.client = "hub";
     follower_.emplace(scope_, following, clock_, random_);

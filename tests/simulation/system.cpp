@@ -440,7 +440,7 @@ class System {
     options.started = site->started;
     const bool small = random_.chance(0.5);
     options.stream.frame_bytes = small ? 600 : 256 << 10;
-    options.stream.page_bytes = small ? 600 : 2 << 20;
+    options.page_bytes = small ? 600 : 2 << 20;
     options.stream.log_entries = random_.chance(0.3) ? 16 : 1000;
     if (random_.chance(0.2)) options.stream.base_bytes = 2000;
     options.digest_interval = 10s;

@@ -130,7 +130,7 @@ class World {
     ProviderOptions options;
     options.cluster = "c1";
     options.instance = std::to_string(provider_life_);
-    options.stream.page_bytes = options.stream.frame_bytes = 600;
+    options.page_bytes = options.stream.frame_bytes = 600;
     options.stream.log_entries = random_.chance(0.3) ? 16 : 1000;
     if (random_.chance(0.2)) options.stream.base_bytes = 2000;
     options.digest_interval = 10s;
@@ -155,7 +155,7 @@ class World {
   void provider_connects(bool up) {
     provider_up_ = up;
     if (!up || !provider_) return;
-    provider_->connected(clock_.now());
+    provider_->connected(clock_.now(), kMaximumMessage);
     pump_provider();
   }
 

@@ -135,7 +135,7 @@ Task<void> Provider::receive_loop(std::optional<Error>& failure) {
       presence_asked_ = runtime_.clock.now();
       maximum_message_ = here->maximum_message_bytes;
       decoder_ = wire::Decoder();
-      core_.connected(runtime_.clock.now());
+      core_.connected(runtime_.clock.now(), maximum_message_);
       if (!options_.client.empty()) {
         claim_.connected(runtime_.clock.now());
         if (!reconnected_) tasks_.spawn(follow_client_topic());

@@ -11,6 +11,7 @@ constexpr Duration kLeaseCheck = std::chrono::seconds(1);
 constexpr std::size_t kDigestStreams = 256;    // About 30 KiB before compression.
 constexpr std::size_t kRangeItems = 2048;      // Pieces and entries in one message: about 30 KiB after compression.
 constexpr std::size_t kScopeBytes = 16 << 10;  // Of one scope's texts: more than any URL of an API server takes.
+constexpr std::size_t kMessagesOfAPage = 8;    // Before compression: where one of them is lost, all are sent again.
 constexpr std::size_t kKeysOfARange = 16;
 constexpr std::size_t kControlMessages = 8192;  // Beyond, requests are not answered: their senders ask again.
 
@@ -42,7 +43,8 @@ void ProviderCore::offer(std::vector<ResourceInfo> resources, std::string cluste
   presence_due_ = true;
 }
 
-void ProviderCore::connected(TimePoint now) {
+void ProviderCore::connected(TimePoint now, std::size_t maximum_message) {
+  page_bytes_ = std::min(options_.page_bytes, maximum_message * kMessagesOfAPage);
   presence_due_ = true;
   digest_due_ = full_digest_due_ = now;
   digests_name_all_ = true;
@@ -173,7 +175,7 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
   }
   digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
   // Always the present set: an older one could take a copy back. While nothing changes it is the same one.
-  subscription.snapshot = stream.snapshot();
+  subscription.snapshot = stream.snapshot(page_bytes_);
   subscription.snapshot_end = now + options_.snapshot_kept;
   if (inventory && *inventory == subscription.snapshot->inventory.fingerprint()) {
     ++counts_.repairs;

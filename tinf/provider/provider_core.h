@@ -26,6 +26,9 @@ struct ProviderOptions {
   std::int64_t started = 0;  // Unix milliseconds.
   wire::Topics topics{"/signal", "/payload"};
   ScopeStreamOptions stream;
+  // Objects' bytes in one page, before compression: what many objects have in common travels once in each. Less where
+  // messages are small.
+  std::size_t page_bytes = 2 << 20;
 
   Duration longest_lease = std::chrono::minutes(10);
   Duration digest_interval = std::chrono::seconds(30);
@@ -65,8 +68,8 @@ class ProviderCore {
   void receive(TimePoint now, const wire::Body& body);
   std::vector<std::string> signal_topics() const;
 
-  // The transport has connected: what was said before may be lost.
-  void connected(TimePoint now);
+  // The transport has connected, and takes messages of so many bytes: what was said before may be lost.
+  void connected(TimePoint now, std::size_t maximum_message);
 
   // The sources that the shell must run: it opens those that are new and closes those that are gone.
   // Changes only in receive() and tick().
@@ -166,6 +169,7 @@ class ProviderCore {
   std::map<std::string, std::unique_ptr<ScopeStream>> streams_;  // By scope id.
   std::map<std::string, Outbox> outboxes_;                       // The same keys.
   std::string turn_;                                             // The stream that was served last.
+  std::size_t page_bytes_ = options_.page_bytes;
   std::deque<Outgoing> control_;  // Notices and presence: small, at most one or two for each message received.
   bool presence_due_ = false;
   TimePoint digest_due_ = TimePoint::max();       // Of the streams that have changed since they were in one.

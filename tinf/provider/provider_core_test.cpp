@@ -16,11 +16,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::object;
 
+constexpr std::size_t kMaximumMessage = 256 << 10;
+
 ProviderOptions small_options() {
   ProviderOptions options;
   options.cluster = "c1";
   options.instance = "i1";
-  options.stream.page_bytes = options.stream.frame_bytes = 100;  // One object fills a page.
+  options.page_bytes = options.stream.frame_bytes = 100;  // One object fills a page.
   options.stream.log_entries = 4;
   options.maximum_scopes = 2;
   options.maximum_window = 3;
@@ -31,7 +33,7 @@ struct ProviderCoreTest : ::testing::Test {
   ProviderCoreTest() {
     core.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
                "uid", "v1.34");
-    core.connected(now);
+    core.connected(now, kMaximumMessage);
     said();
   }
 
@@ -251,7 +253,7 @@ TEST_F(ProviderCoreTest, AStreamThatIsNeverQuietIsProvenToo) {
   ProviderCore busy(options, random);
   busy.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
              "uid", "v1.34");
-  busy.connected(now);
+  busy.connected(now, kMaximumMessage);
   busy.receive(now, watch());
   busy.replace(now, id, Snapshot{{object("a", 1)}, ResourceVersion("9")});
   while (busy.next_message(now)) {
@@ -338,6 +340,24 @@ TEST_F(ProviderCoreTest, AQuietStreamIsStillProvenEveryInterval) {
   EXPECT_EQ(said_of<wire::Digest>().size(), 1u);
 }
 
+TEST_F(ProviderCoreTest, WhereMessagesAreSmallPagesAre) {
+  ProviderOptions large_pages = small_options();
+  large_pages.page_bytes = 2 << 20;
+  ProviderCore other(large_pages, random);
+  other.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
+              "uid", "v1.34");
+  const std::size_t of_two = 2 * object("a", 1)->raw().size();
+  for (const auto& [message, pages] : {std::pair(of_two / 8 + 1, 2u), std::pair(kMaximumMessage, 1u)}) {
+    other.connected(now, message);
+    other.receive(now, watch("hub-" + std::to_string(message)));
+    other.replace(now, id, Snapshot{{object("a", 1), object("b", 2), object("c", 3)}, ResourceVersion("9")});
+    unsigned sent = 0;
+    while (auto outgoing = other.next_message(now))
+      sent += outgoing->topic.find("/reply/") != std::string::npos ? 1 : 0;
+    EXPECT_EQ(sent, pages + (message == kMaximumMessage ? 0 : 1)) << message;  // And "not ready", once.
+  }
+}
+
 // The digests of the next interval: for each its number and how many streams it names.
 using Named = std::pair<std::uint64_t, std::size_t>;
 
@@ -375,7 +395,7 @@ TEST_F(ProviderCoreTest, WhereNothingHasChangedADigestNamesNoStream) {
   said();
   pass(2s);
   EXPECT_THAT(digests(), ElementsAre(Named(6, 1)));
-  core.connected(now);  // What was said before may be lost.
+  core.connected(now, kMaximumMessage);  // What was said before may be lost.
   EXPECT_THAT(digests(), ElementsAre(Named(8, 1)));
 }
 
@@ -425,7 +445,7 @@ TEST_F(ProviderCoreTest, MoreSubscriptionsThanAllowedAreRefusedAndThoseThatAreTh
   ProviderCore few(options, random);
   few.offer({ResourceInfo{configmaps().resource, "ConfigMap", "configmap", {}, {}, {"list", "watch"}, true, true}},
             "uid", "v1.34");
-  few.connected(now);
+  few.connected(now, kMaximumMessage);
   for (const char* client : {"a", "b", "c", "a"}) few.receive(now, watch(client));
   EXPECT_EQ(few.counts().subscriptions, 2u);
   EXPECT_EQ(few.counts().refusals, 1u);

@@ -183,12 +183,13 @@ bool ScopeStream::can_resume(const wire::Position& position) const {
   return ready_ && position.epoch == epoch_ && reaches_back && position.sequence <= sequence_;
 }
 
-std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
+std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot(std::size_t page_bytes) {
   forget_bases();
-  if (auto last = last_snapshot_.lock(); last && last->at == position()) return last;
+  if (auto last = last_snapshot_.lock(); last && last->at == position() && last->page_bytes == page_bytes) return last;
   auto made = std::make_shared<PagedSnapshot>();
   made->id = epoch_ + "." + std::to_string(++snapshots_);
   made->at = position();
+  made->page_bytes = page_bytes;
   made->inventory = inventory_;
   made->objects.reserve(size());
   made->page_starts.push_back(0);
@@ -196,7 +197,7 @@ std::shared_ptr<const PagedSnapshot> ScopeStream::snapshot() {
   for (const auto& [key, entry] : entries_) {
     if (!entry.object) continue;
     const std::size_t bytes = entry.object->raw().size();
-    if (bytes_here > 0 && bytes_here + bytes > options_.page_bytes) {
+    if (bytes_here > 0 && bytes_here + bytes > page_bytes) {
       made->page_starts.push_back(made->objects.size());
       bytes_here = 0;
     }

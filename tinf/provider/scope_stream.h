@@ -21,7 +21,6 @@ namespace tinf {
 struct ScopeStreamOptions {
   std::size_t frame_bytes = 256 << 10;   // Objects' bytes in one frame, before compression: 30 to 60 KiB after it,
                                          // where brokers are fastest.
-  std::size_t page_bytes = 2 << 20;      // The same of a page: what many objects have in common travels once in each.
   std::size_t patched_bytes = 16 << 20;  // Of the objects that one frame makes of patches.
   std::size_t base_bytes = 256 << 20;    // Of former states that are kept to write patches from.
   std::size_t log_entries = 16384;       // Changes remembered at least; twice the number of objects if that is more.
@@ -69,8 +68,9 @@ class ScopeStream {
   // who follow have the same of it.
   void forget_bases();
 
-  // The whole set now. Shared by all who ask while nothing changes.
-  std::shared_ptr<const PagedSnapshot> snapshot();
+  // The whole set now, in pages of at most `page_bytes` of objects, or one object, before compression. Shared by all
+  // who ask while nothing changes.
+  std::shared_ptr<const PagedSnapshot> snapshot(std::size_t page_bytes);
 
  private:
   struct Entry {

@@ -54,13 +54,13 @@ TEST_F(ScopeStreamTest, TheFirstSetIsSequenceZero) {
   EXPECT_TRUE(held->ready());
   EXPECT_EQ(held->position(), (wire::Position{"e1", 0}));
   EXPECT_FALSE(*held->frame_after(0));
-  EXPECT_EQ(held->snapshot()->objects.size(), 2u);
+  EXPECT_EQ(held->snapshot(2 << 20)->objects.size(), 2u);
 }
 
 TEST_F(ScopeStreamTest, AnEmptySetIsReadyToo) {
   held->replace(Snapshot());
   EXPECT_TRUE(held->ready());
-  EXPECT_THAT(held->snapshot()->page_starts, ElementsAre(0u));
+  EXPECT_THAT(held->snapshot(2 << 20)->page_starts, ElementsAre(0u));
 }
 
 TEST_F(ScopeStreamTest, ARelistEmitsOnlyTheDifferences) {
@@ -131,12 +131,12 @@ TEST_F(ScopeStreamTest, PagesHaveASizeOfTheirOwn) {
   const auto bytes = object("a", 1)->raw().size();
   ScopeStreamOptions options;
   options.frame_bytes = 1;
-  options.page_bytes = 2 * bytes;
   start_with(options);
   held->replace(Snapshot());
   for (const auto* name : {"a", "b", "c", "d", "e"}) held->apply(changes({WatchEvent::added(object(name, 1))}));
   EXPECT_EQ(frame_after(0).events.size(), 1u);
-  EXPECT_THAT(held->snapshot()->page_starts, ElementsAre(0u, 2u, 4u));
+  EXPECT_THAT(held->snapshot(2 * bytes)->page_starts, ElementsAre(0u, 2u, 4u));
+  EXPECT_THAT(held->snapshot(bytes)->page_starts, ElementsAre(0u, 1u, 2u, 3u, 4u));
 }
 
 TEST_F(ScopeStreamTest, RemembersDeletesWithinItsBoundsAndThenSaysExpired) {
@@ -201,7 +201,7 @@ TEST_F(ScopeStreamTest, WhatIsNewOrCameBackOrChangedAltogetherIsToldWhole) {
 TEST_F(ScopeStreamTest, WhatASetOrAResumeHasOvertakenIsNotToldByPatches) {
   held->replace(Snapshot{{large("a", 1), large("b", 1)}, ResourceVersion("1")});
   held->apply(changes({WatchEvent::modified(large("a", 2))}));
-  held->snapshot();  // Who gets this has another `a` than those who follow live.
+  held->snapshot(2 << 20);  // Who gets this has another `a` than those who follow live.
   held->apply(changes({WatchEvent::modified(large("a", 3)), WatchEvent::modified(large("b", 4))}));
   const auto frame = live_frame();
   ASSERT_EQ(frame.patches.size(), 1u);

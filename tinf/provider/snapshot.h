@@ -20,6 +20,7 @@ struct PagedSnapshot {
 
   std::string id;
   wire::Position at;
+  std::size_t page_bytes = 0;            // As it was asked for.
   std::vector<ObjectPtr> objects;        // In key order.
   Inventory inventory;                   // Of them.
   std::vector<std::size_t> page_starts;  // Index of each page's first object; one page at least.
