@@ -43,8 +43,9 @@ struct InformerOptions {
   // not act on a copy older than the writes of its former life. Nothing to a source behind a broker.
   bool begin_with_latest = false;
   // How the copy is kept. "memory:": as objects came. "memory:?compress=true": compressed, in a third of the memory;
-  // each read makes the object anew (4 µs for one of 3 KiB), and each change takes some 20 µs more. What indexes and
-  // the program itself hold of it stays whole. Informers that share one copy have it as the first of them asked.
+  // each read makes the object anew (4 µs for one of 3 KiB). Slower changes and first sync: docs/performance.md. What
+  // indexes and the program itself hold of it stays whole. Informers that share one copy have it as the first of them
+  // asked.
   std::string store = "memory:";
 };
 

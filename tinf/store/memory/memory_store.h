@@ -114,9 +114,9 @@ extern template class BasicMemoryStore<PackedForm>;
 
 using MemoryStore = BasicMemoryStore<PlainForm>;
 
-// The same in a third of the memory and less: reading makes an object anew, some 4 µs for one of 3 KiB, and writing
-// takes some 20 µs more. Where an object's packed bytes were altered, it is read as its key and nothing else (no uid,
-// no members) until it is repaired; handlers are then told of a delete and an add.
+// The same in a third of the memory and less: reading makes an object anew, some 4 µs for one of 3 KiB. Slower changes
+// and first sync: docs/performance.md. An object whose packed bytes were altered can no longer be read (StoreReader says
+// what is read then); handlers are told of a delete and an add once it is repaired.
 using CompressedMemoryStore = BasicMemoryStore<PackedForm>;
 
 }  // namespace tinf
