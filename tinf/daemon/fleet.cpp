@@ -21,7 +21,7 @@ constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those th
 constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
 constexpr Duration kSayAgain = 10s;  // Of one cluster.
 constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
-constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of the loop's time.
+constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of a core.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 }  // namespace
@@ -372,7 +372,7 @@ void Fleet::give_memory_back() {
   const TimePoint now = runtime_.clock.now();
   if (!stores_.compress() || now - trimmed_at_ < kTrimAgain || !set_told_.exchange(false)) return;
   trimmed_at_ = now;
-  malloc_trim(0);
+  asio::post(printing_, [] { malloc_trim(0); });  // Too long a time for the executor.
 }
 
 void Fleet::refresh_metrics() {

@@ -66,6 +66,9 @@ class Fleet {
   EventPrinter& printer_;
   const Log log_;
 
+  // Set by the printing thread.
+  std::atomic<bool> set_told_ = false;
+
   // Confined to the executor.
   wiring::Stores stores_;
   Scopes scopes_;
@@ -80,7 +83,6 @@ class Fleet {
   std::uint64_t progress_objects_ = 0;
   TimePoint progress_at_{};
   bool progress_shown_ = false;
-  std::atomic<bool> set_told_ = false;  // By the printing thread.
   TimePoint trimmed_at_{};
   std::shared_ptr<Gauge> clusters_gauge_;
   asio::thread_pool printing_{1};
