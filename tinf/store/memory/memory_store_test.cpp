@@ -200,26 +200,33 @@ TEST_P(CompressedMemoryStoreTest, ANameAlteredToAnotherOneLeadsNowhereThatIsGone
 }
 
 TEST_P(CompressedMemoryStoreTest, ReadersSeeWholeObjectsWhileDictionariesComeAndGo) {
-  ASSERT_TRUE(replace(many(50), 1));
+  ObjectPackerOptions options;
+  options.first_training = 1;
+  options.next_training = 1 << 20;  // Reached amid what follows.
+  const auto packer = std::make_shared<ObjectPacker>(options);
+  CompressedMemoryStore own{PackedForm(packer)};
+  ASSERT_TRUE(await(own.replace(Snapshot{many(50), version(1)})));
+  ASSERT_EQ(packer->generation(), 1u);
   std::atomic<bool> stop = false;
   std::atomic<int> broken = 0;
   std::vector<std::thread> readers;
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&, i] {
       for (int round = i; !stop; ++round) {
-        const ObjectPtr read = reader().get(key(round % 50)).value();
+        const ObjectPtr read = own.get(key(round % 50)).value();
         if (!read || EntryHash::of(read->raw()) != read->hash()) ++broken;
       }
     });
   }
-  for (int version = 2; version < 40; ++version) {
+  for (int now = 2; now < 40; ++now) {
     std::vector<WatchEvent> events;
-    for (int i = 0; i < 50; i += 1 + version % 3) events.push_back(WatchEvent::modified(large(i, version)));
-    ASSERT_TRUE(apply(std::move(events), version));
+    for (int i = 0; i < 50; i += 1 + now % 3) events.push_back(WatchEvent::modified(large(i, now)));
+    EXPECT_TRUE(await(own.apply(EventBatch{std::move(events), version(now), false})));
   }
   stop = true;
   for (auto& thread : readers) thread.join();
   EXPECT_EQ(broken, 0);
+  EXPECT_GT(packer->generation(), 1u);
 }
 
 }  // namespace contract
