@@ -21,7 +21,7 @@ Result<ObjectPtr> BasicMemoryStore<Form>::get(const ObjectKey& key) const {
 
 template <class Form>
 auto BasicMemoryStore<Form>::find(KeyView key) const -> const Entry* {
-  if constexpr (Form::kIndexed) {
+  if constexpr (Form::kPacks) {
     const auto found = index_.find(key);
     return found == index_.end() ? nullptr : *found;
   } else {
@@ -187,7 +187,7 @@ Task<Result<void>> BasicMemoryStore<Form>::apply(EventBatch changes) {
 // What came before there was a dictionary.
 template <class Form>
 void BasicMemoryStore<Form>::hold_better() {
-  if constexpr (Form::kImproves) {
+  if constexpr (Form::kPacks) {
     if (!form_.improves()) return;
     std::vector<std::pair<typename Entries::const_iterator, Held>> better;
     for (auto it = entries_.cbegin(); it != entries_.cend(); ++it) {
@@ -214,7 +214,7 @@ void BasicMemoryStore<Form>::insert(typename Entries::const_iterator hint, Held 
   fingerprint_.add(Form::hash(fresh));
   object_bytes_ += Form::bytes(fresh);
   const auto at = entries_.emplace_hint(hint, std::move(fresh));
-  if constexpr (Form::kIndexed) index_.insert(&*at);
+  if constexpr (Form::kPacks) index_.insert(&*at);
 }
 
 template <class Form>
@@ -223,14 +223,14 @@ void BasicMemoryStore<Form>::erase(typename Entries::const_iterator at, std::vec
   object_bytes_ -= Form::bytes(at->held);
   const Entry* const entry = &*at;
   bool found = true;
-  if constexpr (Form::kIndexed) {
+  if constexpr (Form::kPacks) {
     const auto indexed = index_.find(entry);
     found = indexed != index_.end() && *indexed == entry;
     if (found) index_.erase(indexed);
   }
   gone.push_back(std::move(at->held));
   entries_.erase(at);
-  if constexpr (Form::kIndexed) {
+  if constexpr (Form::kPacks) {
     if (found) return;
     // A key that was altered in memory: nothing may lead to what is not there any more.
     index_.clear();

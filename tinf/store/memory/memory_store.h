@@ -25,8 +25,9 @@ namespace tinf {
 //   hold(object)                   into the form
 //   read(held), read_all(held)     out of it, one or many
 //   key, hash, equals, measure, has_uid, bytes    of what is held; `measure` is the hash, anew
-//   kIndexed                       whether it is found by a hash, which takes 40 bytes an object more
-//   kImproves, improves(), better(held)           whether, by what was learnt since, some may be held better, and how
+//   kPacks                         whether it is another form than objects come in: then it is found by a hash, which
+//                                  takes 40 bytes an object more, and says
+//   improves(), better(held)       whether, by what was learnt since, some may be held better, and how
 template <class Form>
 class BasicMemoryStore final : public Store {
  public:
@@ -51,7 +52,7 @@ class BasicMemoryStore final : public Store {
   std::size_t memory_bytes() const override;
 
   // Tree node of 32 bytes, what holds the object, and malloc's header, as glibc rounds them; and what finds it.
-  static constexpr std::size_t kOverheadBytes = Form::kIndexed ? 104 : 64;
+  static constexpr std::size_t kOverheadBytes = Form::kPacks ? 104 : 64;
 
  private:
   friend struct StoreBreaker;  // A test's: it alters what is held.
@@ -89,7 +90,7 @@ class BasicMemoryStore final : public Store {
     }
   };
   struct NoIndex {};
-  using Index = std::conditional_t<Form::kIndexed, std::unordered_set<const Entry*, OfKey, OfKey>, NoIndex>;
+  using Index = std::conditional_t<Form::kPacks, std::unordered_set<const Entry*, OfKey, OfKey>, NoIndex>;
 
   const Entry* find(KeyView key) const;
 
@@ -115,8 +116,8 @@ extern template class BasicMemoryStore<PackedForm>;
 using MemoryStore = BasicMemoryStore<PlainForm>;
 
 // The same in a third of the memory and less: reading makes an object anew, some 4 µs for one of 3 KiB. Slower changes
-// and first sync: docs/performance.md. An object whose packed bytes were altered can no longer be read (StoreReader says
-// what is read then); handlers are told of a delete and an add once it is repaired.
+// and first sync: docs/performance.md. An object whose packed bytes were altered can no longer be read (StoreReader
+// says what is read then); handlers are told of a delete and an add once it is repaired.
 using CompressedMemoryStore = BasicMemoryStore<PackedForm>;
 
 }  // namespace tinf

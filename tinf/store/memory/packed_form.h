@@ -15,8 +15,7 @@ namespace tinf {
 class PackedForm {
  public:
   using Held = std::variant<ObjectPtr, PackedObjectPtr>;
-  static constexpr bool kIndexed = true;
-  static constexpr bool kImproves = true;
+  static constexpr bool kPacks = true;
 
   PackedForm() : PackedForm(std::make_shared<ObjectPacker>()) {}
   explicit PackedForm(std::shared_ptr<ObjectPacker> packer) : packer_(std::move(packer)) {}

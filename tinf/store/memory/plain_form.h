@@ -19,8 +19,7 @@ struct KeyView {
 // What its functions are for stands at BasicMemoryStore.
 struct PlainForm {
   using Held = ObjectPtr;
-  static constexpr bool kIndexed = false;
-  static constexpr bool kImproves = false;
+  static constexpr bool kPacks = false;
 
   static void learn(const ObjectPtr&) {}
   static void learnt() {}
