@@ -163,6 +163,24 @@ TEST_P(StoreContract, IgnoresTheDeleteOfAnotherUidAndOfWhatIsNotThere) {
   EXPECT_EQ(reader().version(), version(6));
 }
 
+TEST_P(StoreContract, TakesAKeyThatComesSeveralTimesInABatchEventByEvent) {
+  ASSERT_TRUE(replace({object("a", 1), object("c", 1), object("d", 1), object("f", 1)}, 1));
+  ASSERT_TRUE(apply(
+      {WatchEvent::added(object("e", 2)), WatchEvent::modified(object("a", 3)),
+       WatchEvent::deleted(object("d", 1, "other")), WatchEvent::added(object("b", 4)),
+       WatchEvent::deleted(object("a", 3)), WatchEvent::modified(object("c", 5)), WatchEvent::deleted(object("b", 4)),
+       WatchEvent::added(object("a", 6, "v")), WatchEvent::modified(object("c", 1)),
+       WatchEvent::deleted(object("a", 6)), WatchEvent::modified(object("d", 7)),
+       WatchEvent::deleted(object("e", 2, "other")), WatchEvent::added(object("e", 2)),
+       WatchEvent::deleted(object("f", 1)), WatchEvent::deleted(object("f", 1))},
+      7));
+  EXPECT_THAT(contents(), ::testing::ElementsAre("a@6", "c@1", "d@7", "e@2"));
+  EXPECT_EQ(reader().get(ObjectKey{"default", "a"}).value()->uid(), "v-a");
+  EXPECT_EQ(reader().get(ObjectKey{"default", "b"}).value(), nullptr);
+  EXPECT_EQ(reader().fingerprint(), counted(reader().list().value()));
+  EXPECT_EQ(reader().version(), version(7));
+}
+
 TEST_P(StoreContract, MovesItsVersionByABookmarkAndNotByABatchWithoutOne) {
   ASSERT_TRUE(replace({object("a", 1)}, 1));
   ASSERT_TRUE(apply({}, 9));

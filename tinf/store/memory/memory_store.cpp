@@ -95,93 +95,100 @@ Task<Result<void>> BasicMemoryStore<Form>::replace(Snapshot all) {
   auto& objects = all.objects;
   std::ranges::stable_sort(objects, ByKey());
 
-  struct Change {
-    Change(typename Entries::const_iterator where, ObjectPtr object) : at(where), fresh(std::move(object)) {}
-    typename Entries::const_iterator at;  // The entry to change, or the one to stand before.
-    ObjectPtr fresh;
-    Held held;
-  };
-  std::vector<typename Entries::const_iterator> leaving;
-  std::vector<Change> changed;
-  std::vector<Change> added;
+  Edit edit;
   auto held = entries_.cbegin();
   for (std::size_t i = 0; i < objects.size(); ++i) {
     // A set in pages may name a key twice; the later state wins.
     if (i + 1 < objects.size() && ByKey::key(objects[i]) == ByKey::key(objects[i + 1])) continue;
     ObjectPtr& object = objects[i];
-    for (; held != entries_.cend() && ByKey()(*held, object); ++held) leaving.push_back(held);
+    for (; held != entries_.cend() && ByKey()(*held, object); ++held) edit.leaving.push_back(held);
     if (held != entries_.cend() && ByKey::key(*held) == ByKey::key(object)) {
-      if (!Form::equals(held->held, *object)) changed.emplace_back(held, std::move(object));
+      if (!Form::equals(held->held, *object)) edit.changed.emplace_back(held, std::move(object));
       ++held;
     } else {
-      added.emplace_back(held, std::move(object));
+      edit.added.emplace_back(held, std::move(object));
     }
   }
-  for (; held != entries_.cend(); ++held) leaving.push_back(held);
+  for (; held != entries_.cend(); ++held) edit.leaving.push_back(held);
   objects = std::vector<ObjectPtr>();
 
-  for (const auto* changes : {&added, &changed}) {
-    for (const Change& change : *changes) form_.learn(change.fresh);
-  }
-  form_.learnt();
-  // One after the other, so that what is held in another form is not there in both.
-  for (auto* changes : {&added, &changed}) {
-    for (Change& change : *changes) change.held = form_.hold(std::move(change.fresh));
-  }
+  carry_out(std::move(edit), std::move(all.version));
+  co_return Result<void>();
+}
 
-  std::vector<Held> gone;
-  gone.reserve(leaving.size() + changed.size());
-  {
-    const std::unique_lock lock(mutex_);
-    for (Change& change : added) insert(change.at, std::move(change.held));
-    for (Change& change : changed) put(change.at, std::move(change.held), gone);
-    for (const auto& at : leaving) erase(at, gone);
-    version_ = std::move(all.version);
+// A key may occur several times: what is held is compared with the first event of it, each event with the one before,
+// and the last state alone is stored.
+template <class Form>
+Task<Result<void>> BasicMemoryStore<Form>::apply(EventBatch changes) {
+  const auto deletes = [](const WatchEvent* event) { return event->type == EventType::Deleted; };
+  const auto key = [&deletes](const WatchEvent* event) {
+    return deletes(event) ? KeyView{event->key.namespace_name, event->key.name} : ByKey::key(event->object);
+  };
+  std::vector<const WatchEvent*> events;
+  events.reserve(changes.events.size());
+  for (const WatchEvent& event : changes.events) {
+    if (event.type != EventType::Deleted && !event.object) {
+      co_return Error(Code::Invalid, "event " + std::string(to_string(event.type)) + " of \"" + event.key.to_string() +
+                                         "\" carries no object: nothing of its batch was stored");
+    }
+    events.push_back(&event);
   }
-  hold_better();
+  std::ranges::stable_sort(events, std::less(), key);
+
+  Edit edit;
+  for (auto next = events.cbegin(); next != events.cend();) {
+    const KeyView of = key(*next);
+    const auto at = entries_.lower_bound(of);
+    const bool held = at != entries_.end() && ByKey::key(*at) == of;
+    const WatchEvent* last = nullptr;  // That changed something.
+    for (; next != events.cend() && key(*next) == of; ++next) {
+      const WatchEvent& event = **next;
+      const bool there = last ? !deletes(last) : held;
+      bool differs = false;
+      if (there && deletes(&event)) {
+        const auto has_uid = [&] {
+          return last ? last->object->uid() == event.uid : Form::has_uid(at->held, event.uid);
+        };
+        differs = event.uid.empty() || has_uid();
+      } else if (there) {
+        differs = !(last ? last->object->equals(*event.object) : Form::equals(at->held, *event.object));
+      } else {
+        differs = !deletes(&event);
+      }
+      if (differs) last = &event;
+    }
+    if (!last) continue;
+    if (deletes(last)) {
+      if (held) edit.leaving.push_back(at);
+    } else {
+      (held ? edit.changed : edit.added).emplace_back(at, last->object);
+    }
+  }
+  carry_out(std::move(edit), changes.version.empty() ? version_ : std::move(changes.version));
   co_return Result<void>();
 }
 
 template <class Form>
-Task<Result<void>> BasicMemoryStore<Form>::apply(EventBatch changes) {
-  for (const WatchEvent& event : changes.events) {
-    if (event.type == EventType::Deleted) continue;
-    if (!event.object) {
-      co_return Error(Code::Invalid, "event " + std::string(to_string(event.type)) + " of \"" + event.key.to_string() +
-                                         "\" carries no object: nothing of its batch was stored");
-    }
-    form_.learn(event.object);
+void BasicMemoryStore<Form>::carry_out(Edit edit, ResourceVersion version) {
+  for (const auto* changes : {&edit.added, &edit.changed}) {
+    for (const auto& change : *changes) form_.learn(change.fresh);
   }
   form_.learnt();
-  std::vector<std::optional<Held>> fresh;  // Nothing for a delete.
-  fresh.reserve(changes.events.size());
-  for (const WatchEvent& event : changes.events) {
-    if (event.type == EventType::Deleted) {
-      fresh.emplace_back();
-    } else {
-      fresh.emplace_back(form_.hold(event.object));
-    }
+  // One after the other, so that what is held in another form is not there in both.
+  for (auto* changes : {&edit.added, &edit.changed}) {
+    for (auto& change : *changes) change.held = form_.hold(std::move(change.fresh));
   }
+
   std::vector<Held> gone;
+  gone.reserve(edit.leaving.size() + edit.changed.size());
   {
     const std::unique_lock lock(mutex_);
-    for (std::size_t i = 0; i < changes.events.size(); ++i) {
-      const WatchEvent& event = changes.events[i];
-      const KeyView key = fresh[i] ? Form::key(*fresh[i]) : KeyView{event.key.namespace_name, event.key.name};
-      const auto at = entries_.lower_bound(key);
-      const bool held = at != entries_.end() && ByKey::key(*at) == key;
-      if (!fresh[i]) {
-        if (held && (event.uid.empty() || Form::has_uid(at->held, event.uid))) erase(at, gone);
-      } else if (!held) {
-        insert(at, std::move(*fresh[i]));
-      } else if (!Form::equals(at->held, *event.object)) {
-        put(at, std::move(*fresh[i]), gone);
-      }
-    }
-    if (!changes.version.empty()) version_ = std::move(changes.version);
+    for (auto& change : edit.added) insert(change.at, std::move(change.held));
+    for (auto& change : edit.changed) put(change.at, std::move(change.held), gone);
+    for (const auto& at : edit.leaving) erase(at, gone);
+    version_ = std::move(version);
   }
   hold_better();
-  co_return Result<void>();
 }
 
 // What came before there was a dictionary.

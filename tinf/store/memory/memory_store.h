@@ -90,6 +90,18 @@ class BasicMemoryStore final : public Store {
     }
   };
   struct NoIndex {};
+  // What is to be done with the tree, found without its lock. Each key occurs once.
+  struct Edit {
+    struct Change {
+      Change(typename Entries::const_iterator where, ObjectPtr object) : at(where), fresh(std::move(object)) {}
+      typename Entries::const_iterator at;  // The entry to change, or the one to stand before.
+      ObjectPtr fresh;
+      Held held;
+    };
+    std::vector<Change> added;  // In key order, as the others.
+    std::vector<Change> changed;
+    std::vector<typename Entries::const_iterator> leaving;
+  };
   using Index = std::conditional_t<Form::kPacks, std::unordered_set<const Entry*, OfKey, OfKey>, NoIndex>;
 
   const Entry* find(KeyView key) const;
@@ -99,6 +111,7 @@ class BasicMemoryStore final : public Store {
   void insert(typename Entries::const_iterator hint, Held fresh);
   void erase(typename Entries::const_iterator at, std::vector<Held>& gone);
 
+  void carry_out(Edit edit, ResourceVersion version);
   void hold_better();
 
   mutable std::shared_mutex mutex_;
