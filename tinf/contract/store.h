@@ -14,6 +14,8 @@
 namespace tinf {
 
 // The reading half. Thread-safe; a store on disk may block the calling thread, one in memory does not.
+// A state that can no longer be read, since its bytes were altered, is read as its key and nothing else: `{}`, no uid,
+// no version. measure() shows it as a difference, and the writer's next state of that key takes its place.
 class StoreReader {
  public:
   virtual ~StoreReader() = default;

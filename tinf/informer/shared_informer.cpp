@@ -261,7 +261,7 @@ Task<Result<void>> SharedInformer::apply(EventBatch changes) {
       old = std::move(*found);
     }
     if (event.type == EventType::Deleted) {
-      // A store that cannot read an object any more gives its key alone.
+      // What the store can no longer read has no uid (StoreReader).
       const bool fits = old && (event.uid.empty() || old->uid().empty() || old->uid() == event.uid);
       if (fits) {
         ObjectPtr last = event.object ? transformed(event.object) : nullptr;

@@ -173,9 +173,13 @@ TEST_P(CompressedMemoryStoreTest, AnObjectThatWasAlteredIsMeasuredAsADifferenceA
       continue;
     }
     EXPECT_NE(measured[2].hash, truth[2].hash) << at;
-    EXPECT_TRUE(read->uid().empty());
-    EXPECT_TRUE(read->labels().empty());
-    EXPECT_EQ(read->raw(), "{}");
+    for (const ObjectPtr& each : {read, reader().list().value()[2]}) {
+      EXPECT_EQ(each->key(), key(2));
+      EXPECT_TRUE(each->uid().empty());
+      EXPECT_TRUE(each->resource_version().empty());
+      EXPECT_TRUE(each->labels().empty());
+      EXPECT_EQ(each->raw(), "{}");
+    }
     ASSERT_TRUE(apply({WatchEvent::modified(objects[2])}, 2));  // The same state makes it good.
     EXPECT_EQ(reader().measure(ObjectKey(), 10).value(), truth) << at;
   }
