@@ -1,11 +1,9 @@
 """A copy that is kept compressed, beside a plain one."""
 
-import statistics
-
 from . import peers
-from .peers import a_second, rounds, seconds
+from .peers import a_second, compared, judged_by_client_go, rounds, seconds
 from .programs import Firehose, starting
-from .report import Part, heading, judged, size, table_row
+from .report import Part, heading, judged, size
 
 _STORES = {"plain": "memory:", "compressed": "memory:?compress=true"}
 _WAYS = {f"{form}, {peers.COLUMNS[way].removeprefix('ours, ')}": (peers.WAYS[way], store)
@@ -16,37 +14,33 @@ def _one(way, objects, window):
     follow, store = _WAYS[way]
     with starting() as start:
         source = start(Firehose(objects))
-        return follow(source.kubeconfig(), window, source.trigger, "--store", store)
+        return follow(source.kubeconfig(), window, source.trigger, "--store", store, "--reads")
 
 
 def measure(sizes):
     return {"objects": sizes.objects, "ways": rounds(sizes.rounds, lambda way: _one(way, sizes.objects, sizes.window), tuple(_WAYS))}
 
 
-def _memory_target(kept, compressed):
-    text = "compressed ≤ 0.12 × client-go"
-    if "firehose" not in kept or kept["firehose"]["objects"] != kept["compressed"]["objects"]:
-        return f"{text}: not judged"
-    client_go = peers.medians(kept["firehose"]["ways"], "rssSettledBytesPerObject")["client-go"]
-    return f"{judged(text, max(compressed) <= 0.12 * client_go)} ({max(compressed) / client_go:.2f} ×)"
+def _compressed(value):
+    return [value[way] for way in _WAYS if way.startswith("compressed")]
 
 
 def rows(kept):
-    found = kept["compressed"]["ways"]
+    figures = kept["compressed"]
 
-    def median(way, field):
-        return statistics.median(one[field] for one in found[way])
+    def row(what, field, shown, *targets):
+        return compared(what, figures["ways"], field, shown, *targets, ways=tuple(_WAYS))
 
-    def row(what, field, shown, target=lambda compressed: ""):
-        compressed = [median(way, field) for way in _WAYS if way.startswith("compressed")]
-        return table_row(what, *(shown(median(way, field)) for way in _WAYS), target(compressed))
+    def beside_client_go(value):
+        return judged_by_client_go(kept, figures["objects"], "compressed ≤ 0.12 × client-go", 0.12, "rssSettledBytesPerObject",
+                                   max(_compressed(value)))
 
     return [
-        row("memory an object, settled", "rssSettledBytesPerObject", size, lambda compressed: _memory_target(kept, compressed)),
+        row("memory an object, settled", "rssSettledBytesPerObject", size, beside_client_go),
         row("peak memory", "rssPeakBytes", size),
         row("reads by key", "readsPerSecond", a_second,
-            lambda compressed: judged("compressed ≥ 200,000/s", min(compressed) >= 200_000)),
-        row(f"first sync of {kept['compressed']['objects']:,} objects", "syncSeconds", seconds),
+            lambda value: judged("compressed ≥ 200,000/s", min(_compressed(value)) >= 200_000)),
+        row(f"first sync of {figures['objects']:,} objects", "syncSeconds", seconds),
         row("updates of 3.3 KiB without pause", "updatesPerSecond", a_second)]
 
 

@@ -139,7 +139,7 @@ class Target:
     needs: tuple
     holds: typing.Callable
 
-    def told(self, value):
+    def __call__(self, value):
         if any(way not in value for way in self.needs):
             return f"{self.text}: not judged"
         return judged(self.text, self.holds(value))
@@ -161,17 +161,25 @@ def medians(found, field):
     return {way: statistics.median(one[field] for one in several) for way, several in found.items()}
 
 
-def compared(what, found, field, shown, *targets):
-    """A row with all ways; in brackets what ours is of client-go's and of kube-rs'."""
+def judged_by_client_go(kept, objects, text, factor, field, value):
+    """Against what client-go took in the part firehose, if that was of as many objects."""
+    if "firehose" not in kept or kept["firehose"]["objects"] != objects:
+        return f"{text}: not judged"
+    client_go = medians(kept["firehose"]["ways"], field)["client-go"]
+    return f"{judged(text, value <= factor * client_go)} ({ratio(value / client_go)} ×)"
+
+
+def compared(what, found, field, shown, *targets, ways=tuple(COLUMNS)):
+    """A row with all ways; in brackets what ours is of client-go's and of kube-rs'. Targets tell what they find of the medians."""
     value = medians(found, field)
     cells = []
-    for way in COLUMNS:
+    for way in ways:
         if way not in value:
             cells.append("no Rust here" if way == "kube-rs" else "")
             continue
         ratios = [f"{ratio(value[way] / value[peer])} ×" for peer in PEERS if way not in PEERS and value.get(peer)]
         cells.append(shown(value[way]) + (f" ({', '.join(ratios)})" if ratios else ""))
-    return table_row(what, *cells, "; ".join(target.told(value) for target in targets))
+    return table_row(what, *cells, "; ".join(target(value) for target in targets))
 
 
 def ratio(value):
@@ -235,10 +243,7 @@ def rows_on_the_wire(kept):
     found = figures["sync"]
     share = medians(found, "wireBytes")["broker"] / (figures["objects"] * figures["objectBytes"])
     peak, lonely = medians(found, "providerPeak")["broker"], bytes_an_update(figures["alone"])
-    verdict = "≤ 0.4 × client-go's settled memory: not judged"
-    if "firehose" in kept and kept["firehose"]["objects"] == figures["objects"]:
-        settled = medians(kept["firehose"]["ways"], "rssSettledBytes")["client-go"]
-        verdict = judged("≤ 0.4 × client-go's settled memory", peak <= 0.4 * settled) + f" ({peak / settled:.2f} ×)"
+    verdict = judged_by_client_go(kept, figures["objects"], "≤ 0.4 × client-go's settled memory", 0.4, "rssSettledBytes", peak)
     return [
         alone("the provider's peak memory in a first sync", size(peak), verdict),
         alone("first sync on the wire, of the objects' JSON", f"{share:.3f} ×", judged("≤ 0.15 ×", share <= 0.15)),
