@@ -78,6 +78,8 @@ Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptio
       last_change_(started_),
       progress_at_(started_),
       clusters_gauge_(runtime.metrics.gauge("tinf_informer_clusters", "Clusters that are present.")),
+      learnt_bytes_gauge_(runtime.metrics.gauge("tinf_informer_store_learnt_bytes",
+                                                "Memory of what compressed copies share, by resource.")),
       tasks_(runtime.executor) {
   session_.on_cluster([this](const ClusterView& cluster) { on_cluster(cluster); });
 }
@@ -380,6 +382,7 @@ void Fleet::refresh_metrics() {
   std::size_t present = 0;
   for (const auto& [name, cluster] : session_.clusters()) present += cluster.present ? 1 : 0;
   clusters_gauge_->set(static_cast<double>(present));
+  learnt_bytes_gauge_->set(static_cast<double>(stores_.learnt_bytes()));
   for (auto& [name, scoped] : scopes_) {
     scoped->objects->set(static_cast<double>(scoped->store->size()));
     scoped->store_bytes->set(static_cast<double>(scoped->store->memory_bytes()));

@@ -85,6 +85,7 @@ class Fleet {
   bool progress_shown_ = false;
   TimePoint trimmed_at_{};
   std::shared_ptr<Gauge> clusters_gauge_;
+  std::shared_ptr<Gauge> learnt_bytes_gauge_;
   asio::thread_pool printing_{1};
   TaskGroup tasks_;
 };

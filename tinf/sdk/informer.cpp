@@ -97,7 +97,8 @@ Result<Informer> Informer::open(const Cluster& cluster, const Query& query, Info
     SharedInformerOptions how;
     how.transform = std::move(options.transform);
     if (options.begin_with_latest) how.reflector.first_version = "";
-    state.reset(new State(core, scope, stores->open(scope.resource), std::move(how)), &State::end);
+    auto& kept = core->stores.try_emplace(options.store, std::move(*stores)).first->second;
+    state.reset(new State(core, scope, kept.open(scope.resource), std::move(how)), &State::end);
     if (core->one_source_a_scope()) core->informers[scope] = state;
     state->informer->start();
     return true;

@@ -499,6 +499,19 @@ TEST_F(ThroughABroker, ACompressedCopyIsReadSelectedAndIndexedLikeAPlainOne) {
   EXPECT_EQ(informer.list_matching("color=red").value().size(), 201u);
   EXPECT_EQ(informer.by_index("color", "red").value().size(), 201u);
   EXPECT_TRUE(informer.verify(kPatience).value().empty());
+
+  // What was learnt serves the resource's next copy, however small, and no other resource's.
+  Query few = query;
+  few.label_selector = "color=red,few";
+  ASSERT_TRUE(client.patch("configmaps", {"default", "n8"}, R"({"metadata":{"labels":{"few":"yes"}}})"));
+  ASSERT_TRUE(client.create("services", "default", large(1, "red")));
+  Informer small = Informer::open(cluster, few, compressed).value();
+  Informer services = Informer::open(cluster, Query{.resource = "services"}, compressed).value();
+  ASSERT_TRUE(small.wait_synced(kPatience));
+  ASSERT_TRUE(services.wait_synced(kPatience));
+  EXPECT_EQ(small.size(), 1u);
+  EXPECT_NE(small.get({"default", "n8"}), small.get({"default", "n8"}));
+  EXPECT_EQ(services.get({"default", "n1"}), services.get({"default", "n1"}));
 }
 
 TEST_F(ThroughABroker, AStoreThatThereIsNotIsNamedWithThoseThereAre) {

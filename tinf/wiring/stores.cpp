@@ -24,4 +24,12 @@ std::unique_ptr<Store> Stores::open(const Resource& resource) {
   return std::make_unique<CompressedMemoryStore>(PackedForm(std::move(packer)));
 }
 
+std::size_t Stores::learnt_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& [resource, known] : packers_) {
+    if (const auto packer = known.lock()) bytes += packer->memory_bytes();
+  }
+  return bytes;
+}
+
 }  // namespace tinf::wiring

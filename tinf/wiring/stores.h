@@ -30,6 +30,8 @@ class Stores {
 
   std::unique_ptr<Store> open(const Resource& resource);
   bool compress() const { return compress_; }
+  // What is learnt, and what it is learnt from: bytes, beside those of the stores.
+  std::size_t learnt_bytes() const;
 
  private:
   explicit Stores(bool compress) : compress_(compress) {}

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+
 #include "tinf/store/memory/memory_store.h"
 
 namespace tinf::wiring {
@@ -19,6 +23,52 @@ TEST(Stores, KeepObjectsAsTheyCameUnlessTheyAreToBeCompressed) {
   EXPECT_NE(dynamic_cast<MemoryStore*>(plain.get()), nullptr);
   auto compressed = Stores::of("memory:?compress=true").value().open(kConfigMaps);
   EXPECT_NE(dynamic_cast<CompressedMemoryStore*>(compressed.get()), nullptr);
+}
+
+// Of some 1 KiB, most of it common to all.
+ObjectPtr large(int number) {
+  std::string data;
+  for (int i = 0; i < 30; ++i) {
+    data += (i > 0 ? ",\"property." : "\"property.") + std::to_string(i) + "\":\"value " +
+            std::to_string(number * i % 977) + " of many\"";
+  }
+  return Object::parse(R"({"metadata":{"name":"n)" + std::to_string(number) +
+                       R"(","namespace":"default","uid":"u"},"data":{)" + data + "}}")
+      .value();
+}
+
+// What the store takes with `count` objects in it.
+std::size_t bytes_with(Store& store, int count) {
+  Snapshot all;
+  for (int i = 0; i < count; ++i) all.objects.push_back(large(i));
+  asio::io_context loop;
+  auto done = asio::co_spawn(loop, store.replace(std::move(all)), asio::use_future);
+  loop.run();
+  EXPECT_TRUE(done.get());
+  return store.memory_bytes();
+}
+
+TEST(Stores, OfOneResourceShareWhatIsLearntAndOfAnotherDoNot) {
+  auto stores = Stores::of("memory:?compress=true").value();
+  const auto first = stores.open(kConfigMaps);
+  EXPECT_LT(stores.learnt_bytes(), 1u << 10);
+  bytes_with(*first, 2000);
+  const std::size_t learnt = stores.learnt_bytes();
+  EXPECT_GT(learnt, 32u << 10);
+  const auto second = stores.open(kConfigMaps);
+  const auto other = stores.open(Resource{"", "v1", "secrets"});
+  const std::size_t whole = bytes_with(*Stores::of(kDefaultStore).value().open(kConfigMaps), 10);
+  EXPECT_LT(bytes_with(*second, 10), whole / 2);
+  EXPECT_GE(bytes_with(*other, 10), whole);
+  EXPECT_LT(stores.learnt_bytes(), learnt + (64u << 10));
+}
+
+TEST(Stores, ForgetWhatIsLearntWithTheLastOfThem) {
+  auto stores = Stores::of("memory:?compress=true").value();
+  auto first = stores.open(kConfigMaps);
+  bytes_with(*first, 2000);
+  first = nullptr;
+  EXPECT_EQ(stores.learnt_bytes(), 0u);
 }
 
 TEST(Stores, AnyOtherNameIsRefusedWithThoseThereAre) {

@@ -4,12 +4,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "tinf/contract/lister_watcher.h"
 #include "tinf/contract/store.h"
 #include "tinf/sdk/informer.h"
 #include "tinf/sdk/inside/engine.h"
+#include "tinf/wiring/stores.h"
 
 namespace tinf::sdk {
 
@@ -31,6 +33,7 @@ class ClusterCore {
   // Whether only one source may follow a scope. Then informers of it share one copy: these.
   virtual bool one_source_a_scope() const = 0;
   std::map<Scope, std::weak_ptr<Informer::State>> informers;  // On the loop.
+  std::map<std::string, wiring::Stores> stores;               // By their names; on the loop.
 
   // No thread can wait for its own end: a core whose last holder is on one of its threads ends on another.
   static std::shared_ptr<ClusterCore> share(std::unique_ptr<ClusterCore> core) {
