@@ -146,8 +146,8 @@ void ApiServer::end_watches() {
   for (Stream* stream : streams_) stream->end(reason, at_once);
 }
 
-void ApiServer::go_away(Duration until) {
-  away_until_ = std::max(away_until_, clock_.now() + until);
+void ApiServer::go_away(Duration length) {
+  away_until_ = std::max(away_until_, clock_.now() + length);
   for (Stream* stream : streams_) stream->end(Error(Code::Unavailable, "connection reset"), true);
 }
 
@@ -159,12 +159,12 @@ void ApiServer::set_back() {
   catch_up();
 }
 
-void ApiServer::answer_badly(Duration until) {
-  bad_until_ = std::max(bad_until_, clock_.now() + until);
+void ApiServer::answer_badly(Duration length) {
+  bad_until_ = std::max(bad_until_, clock_.now() + length);
 }
 
-void ApiServer::deny(Duration until) {
-  denied_until_ = std::max(denied_until_, clock_.now() + until);
+void ApiServer::deny(Duration length) {
+  denied_until_ = std::max(denied_until_, clock_.now() + length);
   for (Stream* stream : streams_) stream->end(Error(Code::Forbidden, "no right to watch"), true);
 }
 

@@ -28,13 +28,13 @@ class ApiServer final : public ListerWatcher {
   void compact();      // Watches from before now are Expired; some of the open ones are told so, too.
   void end_watches();  // One reason for all.
   // All connections break, and until then none comes about.
-  void go_away(Duration until);
+  void go_away(Duration length);
   // etcd is set back to the last backup: versions go back and are given to other states. Away meanwhile.
   void set_back();
   // Until then, requests are answered by 429, 500 or a timeout, or are not answered for long.
-  void answer_badly(Duration until);
+  void answer_badly(Duration length);
   // Until then, our rights are withdrawn.
-  void deny(Duration until);
+  void deny(Duration length);
   void answer_well() { away_until_ = bad_until_ = denied_until_ = TimePoint(); }
   // The open watches bring nothing more, as where a cable is cut. Some come to life again; the others are given up by
   // who reads them, after two and a half minutes.

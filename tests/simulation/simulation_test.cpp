@@ -2,17 +2,11 @@
 // TINF_SIMULATION_SEED=n plays one history; TINF_SIMULATION_HISTORIES=n sets how many.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
+#include "tests/simulation/from_environment.h"
 #include "tests/simulation/world.h"
 
 namespace tinf::simulation {
 namespace {
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 std::string tell(const Outcome& outcome) {
   std::string text;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <queue>
+#include <span>
 
 #include "tests/simulation/api_server.h"
 #include "tinf/follower/broker_session.h"
@@ -29,8 +30,8 @@ constexpr Duration kBothEnd = 15s;       // Two that throw each other out do so 
 constexpr Duration kTwoAreOver = 1min;   // After one of two has ended, with all that it said.
 constexpr Duration kFlipIsFound = 25s;   // All bytes of a store are hashed again within 20 seconds.
 constexpr std::size_t kStuck = 1000000;  // Steps at one moment.
-
-constexpr std::uint64_t kMishaps = 23;  // Kinds of them.
+constexpr double kFaulty = 0.05;         // The share of what a fault spoils, where it does not spoil all.
+constexpr std::size_t kLastLines = 30;   // Of a history that has to be broken off.
 
 struct Conditions {
   double drop = 0;
@@ -44,8 +45,7 @@ struct Process {
   std::string instance;
   std::string host;
   std::int64_t started = 0;
-  std::size_t slot = 0;
-  bool superseded = false;   // A younger one of its name was started.
+  std::string role;          // Of which there is to be one process: a cluster, or a client that informs.
   std::optional<Error> end;  // How it ended by itself.
   std::optional<TimePoint> ended_at;
   bool left = false;
@@ -70,8 +70,8 @@ struct Shelf {
 class Ledger final : public StoreWriter {
  public:
   Ledger(Clock& clock, Random& random, Shelf& shelf, const Truth& truth,
-         std::function<void(const std::string&)> violation)
-      : clock_(clock), random_(random), shelf_(shelf), truth_(truth), violation_(std::move(violation)) {}
+         std::function<void(const std::string&)> violation, bool drops)
+      : clock_(clock), random_(random), shelf_(shelf), truth_(truth), violation_(std::move(violation)), drops_(drops) {}
 
   Task<Result<void>> replace(Snapshot all) override {
     if (auto refused = co_await refusal()) co_return *refused;
@@ -87,6 +87,7 @@ class Ledger final : public StoreWriter {
     if (auto refused = co_await refusal()) co_return *refused;
     for (const WatchEvent& event : changes.events)
       check(event.key, event.type == EventType::Deleted ? nullptr : event.object.get());
+    if (drops_ && !changes.events.empty() && random_.chance(kFaulty)) changes.events.pop_back();
     co_return co_await shelf_.store.apply(std::move(changes));
   }
 
@@ -110,7 +111,30 @@ class Ledger final : public StoreWriter {
   Shelf& shelf_;
   const Truth& truth_;
   const std::function<void(const std::string&)> violation_;
+  const bool drops_;
 };
+
+// As reflect(), but for what reflect() decides; where it hides outages, all is always said to be well.
+Task<void> reflect_badly(Runtime& runtime, Scope scope, ListerWatcher& source, StoreWriter& sink, SourceReport report,
+                         ReflectorOptions options, Fault fault) {
+  options.after_outage = fault == Fault::OldWatchesAreTrusted ? AfterOutage::Resume : AfterOutage::List;
+  options.first_version = fault == Fault::ReplicasAreRead ? "0" : "";
+  const Reflector* running = nullptr;
+  const auto say = [&](const Error& why) {
+    if (fault == Fault::OutagesAreHidden) return report(Result<void>(), runtime.clock.now());
+    if (running->live()) return report(Result<void>(), running->current_at());
+    report(why, running->current_at());
+  };
+  options.on_error = say;
+  options.on_status = [&] { say(Error(Code::Unavailable, "no watch is open")); };
+  Reflector reflector(runtime, std::move(scope), source, sink, std::move(options));
+  running = &reflector;
+  co_await reflector.run();
+}
+
+bool is_of_reflector(Fault fault) {
+  return fault == Fault::OldWatchesAreTrusted || fault == Fault::ReplicasAreRead || fault == Fault::OutagesAreHidden;
+}
 
 // One scope of one cluster as one informer has it.
 struct Copy {
@@ -136,8 +160,8 @@ struct Copy {
   std::optional<TimePoint> proof;
 };
 
-// An informer with its connection and its copies.
-struct Hub : Process {
+// An informer's process with its connection and its copies.
+struct Control : Process {
   std::unique_ptr<MemoryTransport> transport;
   std::unique_ptr<BrokerSession> session;
   std::unique_ptr<TaskGroup> tasks;
@@ -152,8 +176,12 @@ Task<void> keep_end(Component& component, std::optional<Error>& end) {
 
 class System {
  public:
-  explicit System(std::uint64_t seed)
-      : random_(seed), network_(seed * 7919 + 1), time_(seed), broker_(time_.runtime(), broker_options()) {
+  explicit System(const SystemStory& story)
+      : story_(story),
+        random_(story.seed),
+        network_(story.seed * 7919 + 1),
+        time_(story.seed),
+        broker_(time_.runtime(), broker_options()) {
     broker_.set_delivery_hook(
         [this](const std::string& client, const Message& message) { return fate(client, message); });
   }
@@ -170,8 +198,13 @@ class System {
     if (!ended) violation("time: the history did not end");
     look_for_remains();
     outcome_.digest = trace_;
-    outcome_.log = time_.log_lines();
     return std::move(outcome_);
+  }
+
+  static std::vector<std::string> kinds_of_mishaps() {
+    std::vector<std::string> names;
+    for (const Mishap& kind : mishaps()) names.emplace_back(kind.name);
+    return names;
   }
 
  private:
@@ -191,10 +224,17 @@ class System {
     std::vector<std::unique_ptr<Site>> elders;
     Duration clock{};  // What its machine's clock is off by.
   };
+  // A process that was started once.
+  struct Known {
+    std::string role;
+    std::string host;
+    std::string instance;
+    TimePoint counts_until;
+  };
   struct Informer {
     std::string client;
-    std::unique_ptr<Hub> hub;
-    std::vector<std::unique_ptr<Hub>> elders;
+    std::unique_ptr<Control> control;
+    std::vector<std::unique_ptr<Control>> elders;
     std::map<std::string, std::shared_ptr<Shelf>> shelves;  // By copy, where stores outlive it.
     bool durable = false;
     Duration clock{};
@@ -241,7 +281,7 @@ class System {
     while (!over_) {
       co_await ended_.wait();
       std::vector<Site*> sites;
-      std::vector<Hub*> hubs;
+      std::vector<Control*> controls;
       const auto leaves = [](Process& process) { return process.ended_at && !std::exchange(process.left, true); };
       for (Cluster& cluster : clusters_) {
         for (auto& elder : cluster.elders) {
@@ -250,11 +290,11 @@ class System {
       }
       for (Informer& informer : informers_) {
         for (auto& elder : informer.elders) {
-          if (leaves(*elder)) hubs.push_back(elder.get());
+          if (leaves(*elder)) controls.push_back(elder.get());
         }
       }
       for (Site* site : sites) co_await site->transport->close(site->provider->farewell());
-      for (Hub* hub : hubs) co_await hub->transport->close(hub->session->last_word());
+      for (Control* control : controls) co_await control->transport->close(control->session->last_word());
     }
   }
 
@@ -279,10 +319,10 @@ class System {
       for (Duration when = 5s; when < kTrouble; when += random_.between(5s, 30s))
         later(when, [&server] { server.bookmark(); });
     }
-    const std::size_t mishaps = random_.below(14);
-    for (std::size_t i = 0; i < mishaps; ++i) {
-      const std::uint64_t kind = random_.below(kMishaps);
-      at(random_.between(0s, kTrouble - 25s), [this, kind] { return mishap(kind); });
+    const std::size_t times = random_.below(14);
+    for (std::size_t i = 0; i < times; ++i) {
+      const Mishap& kind = mishaps()[random_.below(mishaps().size())];
+      at(random_.between(0s, kTrouble - 25s), [this, &kind] { return mishap(kind); });
     }
   }
 
@@ -291,88 +331,129 @@ class System {
     outcome_.changes += static_cast<std::size_t>(times);
   }
 
-  Task<void> mishap(std::uint64_t kind) {
-    ++outcome_.mishaps;
+  // A kind of mishap. False: there was nobody for it to happen to.
+  struct Mishap {
+    const char* name;
+    Task<bool> (System::*happens)(std::size_t cluster, std::size_t informer);
+  };
+  static std::span<const Mishap> mishaps() {
+    // What stands here twice is twice as likely.
+    static constexpr Mishap kMishaps[] = {
+        {"a provider crashes", &System::provider_crashes},
+        {"a provider leaves", &System::provider_leaves},
+        {"an informer crashes", &System::informer_crashes},
+        {"an informer crashes", &System::informer_crashes},
+        {"an informer leaves", &System::informer_leaves},
+        {"a connection breaks", &System::connection_breaks},
+        {"a client is unreachable", &System::client_is_unreachable},
+        {"the broker forgets", &System::broker_forgets},
+        {"the broker stops", &System::broker_stops},
+        {"watches end", &System::watches_end},
+        {"a history is compacted", &System::history_is_compacted},
+        {"a cluster is set back", &System::cluster_is_set_back},
+        {"a cluster answers badly", &System::cluster_answers_badly},
+        {"a cluster is away", &System::cluster_is_away},
+        {"a store is altered", &System::store_is_altered},
+        {"a store is altered", &System::store_is_altered},
+        {"a second informer", &System::second_informer},
+        {"a second provider", &System::second_provider},
+        {"a clock jumps", &System::clock_jumps},
+        {"a scope is followed anew", &System::followed_anew},
+        {"a cluster freezes", &System::cluster_freezes},
+        {"a cluster denies", &System::cluster_denies},
+        {"stores are full", &System::stores_are_full},
+    };
+    return kMishaps;
+  }
+
+  Task<void> mishap(const Mishap& kind) {
     const std::size_t c = random_.below(clusters_.size());
     const std::size_t i = random_.below(informers_.size());
-    Cluster& cluster = clusters_[c];
-    Informer& informer = informers_[i];
-    switch (kind) {
-      case 0:
-        co_return co_await end_site(c, Way::Crash);
-      case 1:
-        co_return co_await end_site(c, Way::Leave);
-      case 2:
-      case 3:
-        co_return co_await end_hub(i, Way::Crash);
-      case 4:
-        co_return co_await end_hub(i, Way::Leave);
-      case 5:
-        note("disconnected: " + a_client());
-        broker_.disconnect(last_client_);
-        co_return;
-      case 6: {
-        const std::string client = a_client();
-        note("unreachable: " + client);
-        broker_.set_reachable(client, false);
-        later(random_.between(1s, 40s), [this, client] { broker_.set_reachable(client, true); });
-        co_return;
-      }
-      case 7:
-      case 8:
-        note("the broker stops" + std::string(kind == 7 ? " and forgets" : ""));
-        broker_.stop(kind == 7);
-        later(random_.between(0s, 30s), [this] { broker_.start(); });
-        co_return;
-      case 9:
-        note(cluster.name + " ends its watches");
-        cluster.server->end_watches();
-        co_return;
-      case 10:
-        note(cluster.name + " compacts its history");
-        cluster.server->compact();
-        co_return;
-      case 11:
-        note(cluster.name + " is set back");
-        cluster.server->set_back();
-        co_return;
-      case 12:
-        note(cluster.name + " answers badly");
-        cluster.server->answer_badly(random_.between(5s, 60s));
-        co_return;
-      case 13:
-        note(cluster.name + " is away");
-        cluster.server->go_away(random_.between(1s, 60s));
-        co_return;
-      case 14:
-      case 15:
-        co_return co_await alter(informer);
-      case 16:
-        co_return second_hub(i);
-      case 17:
-        co_return second_site(c);
-      case 18:
-        note("a clock jumps");
-        (random_.chance(0.5) ? cluster.clock : informer.clock) += random_.between(-5h, 5h);
-        time_.set_wall_by(random_.between(-2h, 2h));
-        co_return;
-      case 19:
-        co_return co_await follow_anew(informer);
-      case 20:
-        note(cluster.name + " freezes");
-        cluster.server->freeze();
-        co_return;
-      case 21:
-        note(cluster.name + " denies");
-        cluster.server->deny(random_.between(1s, 40s));
-        co_return;
-      case 22:
-        for (auto& [name, shelf] : informer.shelves) {
-          if (shelf && random_.chance(0.7)) shelf->refuses_until = time_.now() + random_.between(1s, 40s);
-        }
-        note("stores of " + informer.client + " are full");
-        co_return;
+    if (co_await (this->*kind.happens)(c, i)) ++outcome_.mishaps[kind.name];
+  }
+
+  Task<bool> provider_crashes(std::size_t c, std::size_t) { return end_site(c, Way::Crash); }
+  Task<bool> provider_leaves(std::size_t c, std::size_t) { return end_site(c, Way::Leave); }
+  Task<bool> informer_crashes(std::size_t, std::size_t i) { return end_control(i, Way::Crash); }
+  Task<bool> informer_leaves(std::size_t, std::size_t i) { return end_control(i, Way::Leave); }
+  Task<bool> second_informer(std::size_t, std::size_t i) { co_return second_control(i); }
+  Task<bool> second_provider(std::size_t c, std::size_t) { co_return second_site(c); }
+  Task<bool> store_is_altered(std::size_t, std::size_t i) { return alter(informers_[i]); }
+  Task<bool> followed_anew(std::size_t, std::size_t i) { return follow_anew(informers_[i]); }
+
+  Task<bool> connection_breaks(std::size_t, std::size_t) {
+    const std::string client = a_client();
+    note("disconnected: " + client);
+    broker_.disconnect(client);
+    co_return true;
+  }
+  Task<bool> client_is_unreachable(std::size_t, std::size_t) {
+    const std::string client = a_client();
+    note("unreachable: " + client);
+    broker_.set_reachable(client, false);
+    later(random_.between(1s, 40s), [this, client] { broker_.set_reachable(client, true); });
+    co_return true;
+  }
+  Task<bool> broker_stops(std::size_t, std::size_t) { co_return stop_broker(false); }
+  Task<bool> broker_forgets(std::size_t, std::size_t) { co_return stop_broker(true); }
+  bool stop_broker(bool forgets) {
+    note("the broker stops" + std::string(forgets ? " and forgets" : ""));
+    broker_.stop(forgets);
+    later(random_.between(0s, 30s), [this] { broker_.start(); });
+    return true;
+  }
+
+  Task<bool> watches_end(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " ends its watches");
+    clusters_[c].server->end_watches();
+    co_return true;
+  }
+  Task<bool> history_is_compacted(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " compacts its history");
+    clusters_[c].server->compact();
+    co_return true;
+  }
+  Task<bool> cluster_is_set_back(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " is set back");
+    clusters_[c].server->set_back();
+    co_return true;
+  }
+  Task<bool> cluster_answers_badly(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " answers badly");
+    clusters_[c].server->answer_badly(random_.between(5s, 60s));
+    co_return true;
+  }
+  Task<bool> cluster_is_away(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " is away");
+    clusters_[c].server->go_away(random_.between(1s, 60s));
+    co_return true;
+  }
+  Task<bool> cluster_freezes(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " freezes");
+    clusters_[c].server->freeze();
+    co_return true;
+  }
+  Task<bool> cluster_denies(std::size_t c, std::size_t) {
+    note(clusters_[c].name + " denies");
+    clusters_[c].server->deny(random_.between(1s, 40s));
+    co_return true;
+  }
+
+  Task<bool> clock_jumps(std::size_t c, std::size_t i) {
+    note("a clock jumps");
+    (random_.chance(0.5) ? clusters_[c].clock : informers_[i].clock) += random_.between(-5h, 5h);
+    time_.set_wall_by(random_.between(-2h, 2h));
+    co_return true;
+  }
+  Task<bool> stores_are_full(std::size_t, std::size_t i) {
+    bool any = false;
+    for (auto& [name, shelf] : informers_[i].shelves) {
+      if (!shelf || !random_.chance(0.7)) continue;
+      shelf->refuses_until = time_.now() + random_.between(1s, 40s);
+      any = true;
     }
+    if (any) note("stores of " + informers_[i].client + " are full");
+    co_return any;
   }
 
   void calm() {
@@ -394,21 +475,22 @@ class System {
   enum class Way { Crash, Leave };
 
   template <class Named>
-  void name(Named& process, std::string client, std::string host, Duration clock, std::size_t slot) {
+  void name(Named& process, std::string client, std::string host, Duration clock, std::string role) {
     process.client = std::move(client);
     process.instance = std::to_string(++last_process_);
     process.host = host + "-" + process.instance;
     process.started = std::chrono::duration_cast<std::chrono::milliseconds>(
                           (time_.wall_now() + std::chrono::duration_cast<WallTime::duration>(clock)).time_since_epoch())
                           .count();
-    process.slot = slot;
+    process.role = std::move(role);
+    known_.push_back(Known{process.role, process.host, process.instance, TimePoint::max()});
     clients_.insert(process.client);
   }
 
   std::string a_client() {
     auto chosen = clients_.begin();
     std::advance(chosen, static_cast<std::ptrdiff_t>(random_.below(clients_.size())));
-    return last_client_ = *chosen;
+    return *chosen;
   }
 
   void make_clusters() {
@@ -430,7 +512,7 @@ class System {
   void start_site(std::size_t c, std::string client) {
     Cluster& cluster = clusters_[c];
     auto site = std::make_unique<Site>();
-    name(*site, std::move(client), "edge", cluster.clock, c);
+    name(*site, std::move(client), "edge", cluster.clock, cluster.name);
     note(site->host + " provides " + cluster.name + " as " + site->client);
     ProviderOptions options;
     options.cluster = cluster.name;
@@ -449,15 +531,18 @@ class System {
     connection.last_will = Provider::last_will(options);
     connection.reconnect_after = 1s;
     site->transport = std::make_unique<MemoryTransport>(broker_, connection);
-    site->provider = std::make_unique<Provider>(time_.runtime(), *site->transport, options,
-                                                [this, &cluster](Scope scope, StoreWriter& sink, SourceReport report) {
-                                                  ReflectorOptions reflecting;
-                                                  reflecting.page_size = 5;
-                                                  reflecting.shortest_watch = 20s;
-                                                  reflecting.longest_watch = 60s;
-                                                  return reflect(time_.runtime(), std::move(scope), *cluster.server,
-                                                                 sink, std::move(report), reflecting);
-                                                });
+    site->provider = std::make_unique<Provider>(
+        time_.runtime(), *site->transport, options,
+        [this, &cluster](Scope scope, StoreWriter& sink, SourceReport report) {
+          ReflectorOptions reflecting;
+          reflecting.page_size = 5;
+          reflecting.shortest_watch = 20s;
+          reflecting.longest_watch = 60s;
+          if (is_of_reflector(story_.fault))
+            return reflect_badly(time_.runtime(), std::move(scope), *cluster.server, sink, std::move(report),
+                                 reflecting, story_.fault);
+          return reflect(time_.runtime(), std::move(scope), *cluster.server, sink, std::move(report), reflecting);
+        });
     std::vector<ResourceInfo> offer;
     for (const Scope& scope : cluster.scopes)
       offer.push_back({scope.resource, "Kind", "kind", {}, {}, {"list", "watch"}, true, true});
@@ -467,21 +552,23 @@ class System {
     cluster.site = std::move(site);
   }
 
-  Task<void> end_site(std::size_t c, Way way) {
+  Task<bool> end_site(std::size_t c, Way way) {
     Cluster& cluster = clusters_[c];
-    if (!cluster.site) co_return;
+    if (!cluster.site) co_return false;
     const auto site = std::exchange(cluster.site, nullptr);
     const std::string client = site->client;
     later(absence(), [this, c, client] {
       if (!clusters_[c].site) start_site(c, client);
     });
     co_await end(*site, way);
+    co_return true;
   }
 
   // Longer than a lease, at times.
   Duration absence() { return random_.chance(0.8) ? random_.between(0s, 30s) : random_.between(30s, 90s); }
 
   Task<void> end(Site& site, Way way) {
+    gone(site);
     note(site.host + (way == Way::Crash ? " crashes" : " leaves"));
     if (way == Way::Crash) broker_.disconnect(site.client);
     const auto word = site.provider->farewell();
@@ -494,44 +581,45 @@ class System {
   }
 
   // Somebody starts another provider of the cluster, under the same client id or one of its own.
-  void second_site(std::size_t c) {
+  bool second_site(std::size_t c) {
     Cluster& cluster = clusters_[c];
-    if (!cluster.site) return;
+    if (!cluster.site) return false;
     std::string client = cluster.site->client;
     if (random_.chance(0.5)) client += "x";
     cluster.elders.push_back(std::move(cluster.site));
     cluster.clock = random_.between(-1h, 1h);  // Another machine.
     start_site(c, client);
+    return true;
   }
 
   void make_informers() {
     informers_.resize(1 + random_.below(3));
     for (std::size_t i = 0; i < informers_.size(); ++i) {
       Informer& informer = informers_[i];
-      informer.client = "hub" + std::to_string(i);
+      informer.client = "control" + std::to_string(i);
       informer.durable = random_.chance(0.5);
       informer.clock = random_.between(-1h, 1h);
       if (random_.chance(0.8)) {
-        start_hub(i);
+        start_control(i);
       } else {
-        later(random_.between(0s, kTrouble), [this, i] { start_hub(i); });
+        later(random_.between(0s, kTrouble), [this, i] { start_control(i); });
       }
     }
   }
 
-  void start_hub(std::size_t i) {
+  void start_control(std::size_t i) {
     Informer& informer = informers_[i];
-    auto hub = std::make_unique<Hub>();
-    name(*hub, informer.client, "control", informer.clock, i);
-    note(hub->host + " informs as " + hub->client);
+    auto control = std::make_unique<Control>();
+    name(*control, informer.client, "control", informer.clock, informer.client);
+    note(control->host + " informs as " + control->client);
     SessionOptions options;
-    options.client = hub->client;
-    options.instance = hub->instance;
-    options.host = hub->host;
-    options.started = hub->started;
-    discovering_.insert(hub->client);
+    options.client = control->client;
+    options.instance = control->instance;
+    options.host = control->host;
+    options.started = control->started;
+    discovering_.insert(control->client);
     if (random_.chance(0.5)) {
-      discovering_.erase(hub->client);
+      discovering_.erase(control->client);
       for (const Cluster& cluster : clusters_) options.clusters.push_back(cluster.name);
     }
     options.follower.window = static_cast<std::uint32_t>(1 + random_.below(4));
@@ -539,12 +627,12 @@ class System {
     if (random_.chance(0.3)) options.follower.delivered_events = 8;
     if (random_.chance(0.3)) options.follower.early_frames = 2;
     if (random_.chance(0.3)) options.admission.at_once = 1;
-    MemoryTransportOptions connection(hub->client);
+    MemoryTransportOptions connection(control->client);
     connection.reconnect_after = 1s;
-    hub->transport = std::make_unique<MemoryTransport>(broker_, connection);
-    hub->session = std::make_unique<BrokerSession>(time_.runtime(), *hub->transport, options);
-    hub->tasks = std::make_unique<TaskGroup>(time_.runtime().executor);
-    hub->tasks->spawn(keep_end(*hub->session, hub->end));
+    control->transport = std::make_unique<MemoryTransport>(broker_, connection);
+    control->session = std::make_unique<BrokerSession>(time_.runtime(), *control->transport, options);
+    control->tasks = std::make_unique<TaskGroup>(time_.runtime().executor);
+    control->tasks->spawn(keep_end(*control->session, control->end));
     for (Cluster& cluster : clusters_) {
       for (const Scope& scope : cluster.scopes) {
         auto copy = std::make_unique<Copy>();
@@ -552,7 +640,7 @@ class System {
         copy->scope = scope;
         copy->id = scope.id();
         copy->server = cluster.server.get();
-        copy->name = cluster.name + "'s " + scope.resource.name + " at " + hub->host;
+        copy->name = cluster.name + "'s " + scope.resource.name + " at " + control->host;
         copy->truth = &cluster.server->truth(scope.resource);
         auto& shelf = informer.shelves[cluster.name + "/" + scope.id()];
         if (!informer.durable || !shelf) {
@@ -562,14 +650,14 @@ class System {
         if (shelf->store.size() > 0) ++outcome_.taken_up;
         copy->shelf = shelf;
         copy->store_is_known = random_.chance(0.9);
-        follow(*hub, *copy);
-        hub->copies.push_back(std::move(copy));
+        follow(*control, *copy);
+        control->copies.push_back(std::move(copy));
       }
     }
-    informer.hub = std::move(hub);
+    informer.control = std::move(control);
   }
 
-  void follow(Hub& hub, Copy& copy) {
+  void follow(Control& control, Copy& copy) {
     MemoryStore& store = copy.shelf->store;
     copy.told.clear();
     copy.shown.clear();
@@ -577,13 +665,14 @@ class System {
     copy.proof.reset();
     copy.ledger = std::make_unique<Ledger>(
         time_, network_, *copy.shelf, *copy.truth,
-        [this, &copy](const std::string& what) { out_of_order(copy, copy.name + ": " + what); });
-    copy.source = hub.session->open(copy.cluster, copy.store_is_known ? &store : nullptr);
+        [this, &copy](const std::string& what) { out_of_order(copy, copy.name + ": " + what); },
+        story_.fault == Fault::AStoreDropsChanges);
+    copy.source = control.session->open(copy.cluster, copy.store_is_known ? &store : nullptr);
     if (random_.chance(0.25)) {
       ReflectorOptions options;
       if (store.size() > 0) options.held = store.version();
       copy.reflector = std::make_unique<Reflector>(time_.runtime(), copy.scope, *copy.source, *copy.ledger, options);
-      hub.tasks->spawn(copy.reflector->run());
+      control.tasks->spawn(copy.reflector->run());
       return;
     }
     copy.informer = std::make_unique<SharedInformer>(time_.runtime(), copy.scope, *copy.source, store, *copy.ledger);
@@ -604,8 +693,25 @@ class System {
                   last->key().to_string());
       told(copy, last->key(), nullptr, never_was(*last));
     };
+    spoil(handler);
     copy.registration = *copy.informer->add(std::move(handler));
     copy.informer->start();
+  }
+
+  // A handler that hears something twice, or not at all, where that is the fault of this history.
+  void spoil(Handler& handler) {
+    const bool twice = story_.fault == Fault::AHandlerIsToldTwice;
+    if (!twice && story_.fault != Fault::AHandlerMissesChanges) return;
+    const auto spoiled = [this, twice](auto function) {
+      return [this, twice, function](const ObjectPtr& object, auto more) {
+        const bool now = network_.chance(kFaulty);
+        if (!now || twice) function(object, more);
+        if (now && twice) function(object, more);
+      };
+    };
+    handler.on_add = spoiled(handler.on_add);
+    handler.on_update = spoiled(handler.on_update);
+    handler.on_delete = spoiled(handler.on_delete);
   }
 
   void told(Copy& copy, const ObjectKey& key, const ObjectPtr& object, bool forged) {
@@ -619,65 +725,68 @@ class System {
     }
   }
 
-  Task<void> let_go(Copy& copy) {
-    if (copy.informer) co_await copy.informer->stop();
+  // Of one that has been stopped.
+  void let_go(Copy& copy) {
+    copy.reflector = nullptr;
     copy.registration.reset();
     copy.informer = nullptr;
     copy.source = nullptr;
     copy.ledger = nullptr;
   }
 
-  Task<void> end_hub(std::size_t i, Way way) {
+  Task<bool> end_control(std::size_t i, Way way) {
     Informer& informer = informers_[i];
-    if (!informer.hub) co_return;
-    const auto hub = std::exchange(informer.hub, nullptr);
-    co_await end(*hub, way);
+    if (!informer.control) co_return false;
+    const auto control = std::exchange(informer.control, nullptr);
+    co_await end(*control, way);
     if (informer.durable && random_.chance(0.3)) co_await alter_kept(informer);
     later(absence(), [this, i] {
-      if (!informers_[i].hub) start_hub(i);
+      if (!informers_[i].control) start_control(i);
     });
+    co_return true;
   }
 
-  Task<void> end(Hub& hub, Way way) {
-    note(hub.host + (way == Way::Crash ? " crashes" : " leaves"));
-    if (way == Way::Crash) broker_.disconnect(hub.client);
-    for (auto& copy : hub.copies) {
+  Task<void> end(Control& control, Way way) {
+    gone(control);
+    note(control.host + (way == Way::Crash ? " crashes" : " leaves"));
+    if (way == Way::Crash) broker_.disconnect(control.client);
+    for (auto& copy : control.copies) {
       if (copy->informer) co_await copy->informer->stop();
-      count(*hub.session, *copy);
+      count(*control.session, *copy);
     }
-    co_await hub.tasks->stop();
-    for (auto& copy : hub.copies) {
-      copy->reflector = nullptr;
-      co_await let_go(*copy);
-    }
-    co_await hub.session->stop();
-    if (way == Way::Leave) co_await hub.transport->close(hub.session->last_word());
-    hub.copies.clear();
-    hub.session = nullptr;
-    hub.transport = nullptr;
-    hub.tasks = nullptr;
+    co_await control.tasks->stop();
+    for (auto& copy : control.copies) let_go(*copy);
+    co_await control.session->stop();
+    if (way == Way::Leave) co_await control.transport->close(control.session->last_word());
+    control.copies.clear();
+    control.session = nullptr;
+    control.transport = nullptr;
+    control.tasks = nullptr;
   }
 
   // Somebody starts another informer under the same client id, with stores of its own.
-  void second_hub(std::size_t i) {
+  bool second_control(std::size_t i) {
     Informer& informer = informers_[i];
-    if (!informer.hub) return;
-    informer.elders.push_back(std::move(informer.hub));
+    if (!informer.control) return false;
+    informer.elders.push_back(std::move(informer.control));
     informer.shelves.clear();
     informer.clock = random_.between(-1h, 1h);
-    start_hub(i);
+    start_control(i);
+    return true;
   }
 
   // A copy is let go of and followed again, with the store that it had.
-  Task<void> follow_anew(Informer& informer) {
-    if (!informer.hub) co_return;
-    Hub& hub = *informer.hub;
-    Copy& copy = *hub.copies[random_.below(hub.copies.size())];
-    if (!copy.informer) co_return;
+  Task<bool> follow_anew(Informer& informer) {
+    if (!informer.control) co_return false;
+    Control& control = *informer.control;
+    Copy& copy = *control.copies[random_.below(control.copies.size())];
+    if (!copy.informer) co_return false;
     note(copy.name + " is followed anew");
-    count(*hub.session, copy);
-    co_await let_go(copy);
-    follow(hub, copy);
+    count(*control.session, copy);
+    co_await copy.informer->stop();
+    let_go(copy);
+    follow(control, copy);
+    co_return true;
   }
 
   // Somebody else wrote it into a store: no cluster ever held it.
@@ -688,11 +797,11 @@ class System {
   // --- stores that somebody else writes into -------------------------------------------------------------------------
 
   // One that is being followed.
-  Task<void> alter(Informer& informer) {
-    if (!informer.hub) co_return;
-    auto& copies = informer.hub->copies;
+  Task<bool> alter(Informer& informer) {
+    if (!informer.control) co_return false;
+    auto& copies = informer.control->copies;
     Copy& copy = *copies[random_.below(copies.size())];
-    if (!copy.store_is_known || copy.shelf->store.size() == 0) co_return;
+    if (!copy.store_is_known || copy.shelf->store.size() == 0) co_return false;
     note(copy.name + " is altered");
     copy.altered = true;
     if (random_.chance(0.3)) {
@@ -702,9 +811,10 @@ class System {
       const_cast<char*>(victim.raw().data())[victim.raw().size() - 2] ^= 1;
       flipped_.insert(EntryHash::of(victim.raw()));
       copy.flipped_until = time_.now() + kFlipIsFound;
-      co_return;
+      co_return true;
     }
     co_await forge(*copy.shelf);
+    co_return true;
   }
 
   // Those that outlived their informer.
@@ -767,7 +877,7 @@ class System {
       looked_at_ = time_.now();
       steps_ = 0;
     } else if (++steps_ > kStuck) {
-      std::fprintf(stderr, "time stands still: something runs without an end\n");
+      tell_the_end();
       std::abort();  // There is no way to end it in good order.
     }
     for (std::size_t c = 0; c < clusters_.size(); ++c) {
@@ -779,25 +889,38 @@ class System {
     for (std::size_t i = 0; i < informers_.size(); ++i) {
       Informer& informer = informers_[i];
       for (auto& elder : informer.elders) look_at(*elder);
-      if (informer.hub && look_at(*informer.hub) && !overrule(informer.hub, informer.elders)) start_hub(i);
+      if (informer.control && look_at(*informer.control) && !overrule(informer.control, informer.elders))
+        start_control(i);
+    }
+  }
+
+  void tell_the_end() const {
+    std::fprintf(stderr, "time stands still: something runs without an end; replay with TINF_SIMULATION_SEED=%llu\n",
+                 static_cast<unsigned long long>(story_.seed));
+    for (const auto* lines : {&outcome_.story, &time_.log_lines()}) {
+      const std::size_t from = lines->size() - std::min(lines->size(), kLastLines);
+      for (std::size_t i = from; i < lines->size(); ++i) std::fprintf(stderr, "%s\n", (*lines)[i].c_str());
     }
   }
 
   // True: it has just ended by itself.
-  bool look_at(Hub& hub) {
-    const bool ended = look_at_end(hub);
-    for (auto& copy : hub.copies) {
-      const auto standing = hub.session->standing(copy->cluster, copy->id);
-      if (standing && standing->proven_at && standing->proven_at != copy->proof)
-        claim(hub, *copy, *standing->proven_at);
+  bool look_at(Control& control) {
+    const bool ended = look_at_end(control);
+    for (auto& copy : control.copies) {
+      const auto standing = control.session->standing(copy->cluster, copy->id);
+      if (!standing) continue;
+      auto proof = standing->proven_at;
+      if (proof && story_.fault == Fault::ProofsAfterTheEnd && control.ended_at) proof = time_.now();
+      if (proof && story_.fault == Fault::ProofsOfTomorrow) *proof += 24h;
+      if (proof && proof != copy->proof) claim(control, *copy, *proof);
     }
     return ended;
   }
 
-  void claim(const Hub& hub, Copy& copy, TimePoint proof) {
+  void claim(const Control& control, Copy& copy, TimePoint proof) {
     copy.proof = proof;
     ++outcome_.proofs;
-    if (hub.ended_at && proof > *hub.ended_at)
+    if (control.ended_at && proof > *control.ended_at)
       violation("proof: " + copy.name + " claims to be equal after its session has ended");
     if (proof > time_.now()) violation("proof: " + copy.name + " claims to be equal in the future");
     if (time_.now() < copy.flipped_until || (copy.altered && !copy.store_is_known)) return;
@@ -831,18 +954,34 @@ class System {
     return false;
   }
 
+  // It names another process that had the same name at the time, or has just had it: word of that may be on its way.
+  // Only the memory broker does not tell whom it took for the client.
+  bool says_who(const Process& process) const {
+    const std::string& message = process.end->message;
+    if (message == "another client connected with the client id " + process.client + "; give each its own") return true;
+    return std::ranges::any_of(known_, [&](const Known& other) {
+      return other.host != process.host && other.role == process.role && time_.now() < other.counts_until &&
+             message.find("by another process, on " + other.host + " (instance " + other.instance + ")") !=
+                 std::string::npos;
+    });
+  }
+
+  // It has ended, in whatever way.
+  void gone(const Process& process) {
+    const auto known = std::ranges::find(known_, process.host, &Known::host);
+    known->counts_until = std::min(known->counts_until, time_.now() + kTwoAreOver);
+  }
+
   // A process ends by itself only because of another one of its name, and says of which. True: it just has.
   bool look_at_end(Process& process) {
-    if (!process.end || process.ended_at) return false;
+    if (!process.end || process.ended_at || story_.fault == Fault::NobodyGivesWay) return false;
+    if (story_.fault == Fault::TheOtherIsNotNamed) process.end->message = "client id taken on " + process.host;
     process.ended_at = time_.now();
+    gone(process);
     note(process.host + " has ended: " + process.end->message);
     ++outcome_.takeovers;
     ended_.notify();
-    const bool names_other = process.end->message.find("on " + process.host + " ") == std::string::npos &&
-                             (process.end->message.find("on edge-") != std::string::npos ||
-                              process.end->message.find("on control-") != std::string::npos);
-    const bool names_client = process.end->message.find("client id " + process.client) != std::string::npos;
-    if (process.end->code != Code::Conflict || (!names_other && !names_client))
+    if (process.end->code != Code::Conflict || !says_who(process))
       violation("end: " + process.host + " does not say who ended it: " + process.end->message);
     return true;
   }
@@ -864,8 +1003,8 @@ class System {
     });
   }
 
-  bool proven(const Hub& hub, const Copy& copy) const {
-    const auto standing = hub.session->standing(copy.cluster, copy.id);
+  bool proven(const Control& control, const Copy& copy) const {
+    const auto standing = control.session->standing(copy.cluster, copy.id);
     return standing && standing->proven_at && *standing->proven_at >= quiet_since_;
   }
 
@@ -875,10 +1014,10 @@ class System {
         return false;
     }
     for (const Informer& informer : informers_) {
-      if (!informer.hub || std::ranges::any_of(informer.elders, [](const auto& one) { return !one->ended_at; }))
+      if (!informer.control || std::ranges::any_of(informer.elders, [](const auto& one) { return !one->ended_at; }))
         return false;
-      for (const auto& copy : informer.hub->copies) {
-        if (!equal(*copy) || !told_all(*copy) || !proven(*informer.hub, *copy)) return false;
+      for (const auto& copy : informer.control->copies) {
+        if (!equal(*copy) || !told_all(*copy) || !proven(*informer.control, *copy)) return false;
       }
     }
     return true;
@@ -896,10 +1035,10 @@ class System {
         if (!elder->ended_at)
           violation("end: " + elder->host + " does not notice that another informs as " + informer.client);
       }
-      for (const auto& copy : informer.hub->copies) {
+      for (const auto& copy : informer.control->copies) {
         if (!equal(*copy)) violation("convergence: " + copy->name + " does not equal the cluster");
         if (!told_all(*copy)) violation("handler: " + copy->name + " was told of another set than the store holds");
-        if (!proven(*informer.hub, *copy))
+        if (!proven(*informer.control, *copy))
           violation("proof: " + copy->name + " has not proven its copy since all was quiet");
       }
     }
@@ -922,12 +1061,15 @@ class System {
     }
     for (Informer& informer : informers_) {
       for (auto& elder : informer.elders) co_await end(*elder, Way::Leave);
-      if (informer.hub) co_await end(*informer.hub, random_.chance(0.5) ? Way::Leave : Way::Crash);
-      informer.hub = nullptr;
+      if (informer.control) co_await end(*informer.control, random_.chance(0.5) ? Way::Leave : Way::Crash);
+      informer.control = nullptr;
       informer.elders.clear();
     }
+    if (story_.fault == Fault::SomethingRemains) time_.spawn(waits_on());
     co_await time_.sleep_for(kLongestWay + 1s);  // What is still on its way belongs to the broker.
   }
+
+  Task<void> waits_on() { co_await time_.sleep_for(24h); }
 
   // Everything has ended: no coroutine is left that waits for a time, holds a watch or a metric.
   void look_for_remains() {
@@ -970,6 +1112,7 @@ class System {
     trace_ = XXH3_64bits_withSeed(what.data(), what.size(), trace_ ^ static_cast<std::uint64_t>(now));
   }
 
+  const SystemStory story_;
   Random random_;
   Random network_;
   testing::VirtualTime time_;
@@ -984,7 +1127,6 @@ class System {
   std::uint64_t forged_ = 0;
   std::set<std::string> clients_;
   std::set<std::string> discovering_;  // Of those clients, the informers that were given no names of clusters.
-  std::string last_client_;
   TimePoint quiet_since_{};
   TimePoint looked_at_{};
   std::size_t steps_ = 0;
@@ -995,12 +1137,17 @@ class System {
   MemoryBroker broker_;
   std::vector<Cluster> clusters_;
   std::vector<Informer> informers_;
+  std::vector<Known> known_;
 };
 
 }  // namespace
 
-SystemOutcome play_system(std::uint64_t seed) {
-  return System(seed).play();
+SystemOutcome play_system(const SystemStory& story) {
+  return System(story).play();
+}
+
+std::vector<std::string> kinds_of_mishaps() {
+  return System::kinds_of_mishaps();
 }
 
 }  // namespace tinf::simulation
