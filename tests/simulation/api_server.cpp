@@ -10,6 +10,7 @@ namespace {
 
 constexpr Duration kLongestAnswer = 90s;  // Of a request that hangs.
 constexpr Duration kSilence = 150s;       // After which a watch is given up.
+constexpr Duration kLongestWay = 30ms;    // Of what a watch says.
 
 }  // namespace
 
@@ -37,7 +38,7 @@ class ApiServer::Stream final : public WatchStream {
         co_return Error(Code::Timeout, "the watch's time is up");
     }
     // On its way; what happens meanwhile comes with it.
-    const Duration way = server_.random_.between(1ms, 30ms);
+    const Duration way = server_.random_.between(1ms, kLongestWay);
     co_await server_.clock_.sleep_for(way);
     if (waiting_.empty()) co_return *end_;
     EventBatch batch = std::move(waiting_.front());
@@ -169,14 +170,18 @@ void ApiServer::deny(Duration length) {
 }
 
 void ApiServer::freeze() {
-  frozen_until_ = clock_.now() + random_.between(5s, 2 * kSilence);
-  for (Stream* stream : streams_) stream->freeze(frozen_until_);
+  const TimePoint now = clock_.now();
+  const TimePoint until = now + random_.between(5s, 2 * kSilence);
+  for (Stream* stream : streams_) stream->freeze(until);
+  if (!streams_.empty()) silences_.push_back(Silence{now, std::min(until, now + kSilence) + kLongestWay});
 }
 
-// Noticed a moment later at the latest, and from then on in what is said of the set.
-Duration ApiServer::frozen() const {
-  const bool lately = clock_.now() < frozen_until_ + 1min;
-  return lately ? kSilence : Duration();
+// The newest first: each may have begun within an earlier one.
+TimePoint ApiServer::known_at(TimePoint then) const {
+  for (auto silence = silences_.rbegin(); silence != silences_.rend(); ++silence) {
+    if (silence->until >= then) then = std::min(then, silence->from);
+  }
+  return then;
 }
 
 SourceTraits ApiServer::traits() const {

@@ -39,8 +39,9 @@ class ApiServer final : public ListerWatcher {
   // The open watches bring nothing more, as where a cable is cut. Some come to life again; the others are given up by
   // who reads them, after two and a half minutes.
   void freeze();
-  // How long what a watch says may have been less than the truth, unknown to who reads it.
-  Duration frozen() const;
+  // What was known of this server at `then` by who took a silent watch for a living one is what was so at that moment
+  // or later: `then` itself, or when the freeze began that lasted until then.
+  TimePoint known_at(TimePoint then) const;
 
   std::size_t open_streams() const { return streams_.size(); }
 
@@ -62,6 +63,10 @@ class ApiServer final : public ListerWatcher {
     const Collection* collection;
     WatchEvent event;
   };
+  struct Silence {
+    TimePoint from;
+    TimePoint until;
+  };
 
   Collection& collection(const Resource& resource);
   Task<std::optional<Error>> failure();
@@ -80,7 +85,7 @@ class ApiServer final : public ListerWatcher {
   TimePoint away_until_{};
   TimePoint bad_until_{};
   TimePoint denied_until_{};
-  TimePoint frozen_until_{};
+  std::vector<Silence> silences_;  // Each that a watch fell into.
 };
 
 }  // namespace tinf::simulation
