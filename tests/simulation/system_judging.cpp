@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration kServersWay = 2100ms;  // A list, and what has happened since it was made up.
+constexpr Duration kServersWay = 2100ms;  // Of a list, and of the first word of the watch after it.
 constexpr Duration kTwoAreOver = 1min;    // After one of two has ended, with all that it said.
 constexpr std::size_t kStuck = 1000000;   // Steps at one moment.
 constexpr std::size_t kLastLines = 30;    // Of a history that has to be broken off.
@@ -73,9 +73,10 @@ void System::claim(const Control& control, Copy& copy, TimePoint proof) {
   Fingerprint held;
   const auto entries = copy.shelf->store.measure(ObjectKey(), copy.shelf->store.size() + 1);
   for (const InventoryEntry& entry : *entries) held.add(entry.hash);
-  // A proof is of the moment at which the provider's word came, less what the provider said that it was behind. It
-  // may have been as long on its way as any that came since then, and the provider may not have known that its watch
-  // was dead. Nothing else is allowed for, but for the API server's own way to the provider.
+  // A proof is of the moment at which the provider's word came, less what the provider said that it was behind. It may
+  // have been as long on its way as any that came since then, and the provider may not have known that its watch was
+  // dead. Besides, a provider takes itself for current as soon as a watch is open, when what happened since the list
+  // before it was made up has yet to come. Nothing else is allowed for.
   const TimePoint said = sent(control.client, proof);
   if (!copy.truth->was(held, copy.server->known_at(said - kServersWay)))
     violation("proof: " + copy.name + " claims to equal the cluster " + std::to_string((time_.now() - proof) / 1ms) +
