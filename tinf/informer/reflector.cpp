@@ -365,7 +365,7 @@ Task<ReflectorStep> Reflector::watch() {
     doubtful_ = false;
     if ((*answer)->version.is_before(version_)) co_return list_from_latest();
   }
-  current_at_ = opened_at;
+  const TimePoint before = std::exchange(current_at_, opened_at);
   if (synced_) set_state(ScopeState::Live);
 
   const TimePoint cut =
@@ -392,6 +392,8 @@ Task<ReflectorStep> Reflector::watch() {
       const bool broke = next.error().code == Code::Unavailable || silent;
       doubtful_ = doubtful_ || silent;
       if (!broke) current_at_ = runtime_.clock.now();
+      // It has never been current: what happened since the sink's version is gone from the source's memory.
+      if (is_expired(next.error()) && !progressed) current_at_ = before;
       stream_.reset();
       co_return watch_ended(next.error(), opened_at, progressed);
     }

@@ -447,7 +447,7 @@ TEST_F(ReflectorTest, IsNotLiveWhileNoWatchIsOpen) {
   EXPECT_EQ(states.back(), ScopeState::Resuming);
   time.run_for(35s);
   EXPECT_EQ(reflector->status().state, ScopeState::Listing);
-  EXPECT_EQ(reflector->current_at(), began + 70s);
+  EXPECT_EQ(reflector->current_at(), began + 1min);  // The second had expired before it said a word.
   EXPECT_EQ(states.back(), ScopeState::Listing);
   time.run_for(1min);
   EXPECT_TRUE(reflector->live());
@@ -478,6 +478,23 @@ TEST_F(ReflectorTest, WasLastCurrentWhenABrokenWatchLastSpoke) {
   time.run_for(5min);
   EXPECT_FALSE(reflector->live());
   EXPECT_EQ(reflector->current_at(), began + 1min);
+}
+
+TEST_F(ReflectorTest, WasNotCurrentWhileAWatchWasOpenThatHadExpired) {
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1")).waits(1min).bookmark(version("2")).ends_with(Code::Unavailable);
+  source.expects_watch(version("2")).after(800ms).waits(5s).ends_with(Code::Expired);
+  source.expects_list(version("")).version_only().replies({}, version("9"));
+  source.expects_list(version("2")).takes(1min).replies({}, version("9"));
+  source.expects_watch(version("9"));
+  start();
+  const TimePoint began = time.now();
+  time.run_for(90s);
+  EXPECT_FALSE(reflector->live());
+  EXPECT_EQ(reflector->current_at(), began + 1min);
+  time.run_for(2min);
+  EXPECT_TRUE(reflector->live());
+  EXPECT_SCRIPT_DONE();
 }
 
 TEST_F(ReflectorTest, WasLastCurrentWhenASilentWatchLastSpoke) {
