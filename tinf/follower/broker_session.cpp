@@ -255,7 +255,9 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
   }
   const std::string name(*cluster);
   if (from_another(name, source)) {
-    ask_who_is_there(name);
+    // Perhaps its word was late; but where a presence was lost on its way, the elder of two goes on and may be behind
+    // the younger. Asked for, their presences tell them of each other.
+    say_hello(name);
     return std::nullopt;
   }
   if (reachable(name)) words_[name].last_at = runtime_.clock.now();
@@ -270,9 +272,8 @@ bool BrokerSession::from_another(const std::string& cluster, const std::string& 
          source.substr(source.find('/') + 1) != view->second.presence.instance;
 }
 
-// Perhaps the other's word was late; but where a presence was lost on its way, the elder of two goes on and may be
-// behind the younger. Asked for, their presences tell them of each other.
-void BrokerSession::ask_who_is_there(const std::string& cluster) {
+// At a bounded pace: providers then say who they are, and name all their streams.
+void BrokerSession::say_hello(const std::string& cluster) {
   const TimePoint now = runtime_.clock.now();
   TimePoint& presence_at = words_[cluster].presence_at;
   if (now - presence_at < kHelloFirst) return;
@@ -324,7 +325,9 @@ void BrokerSession::on_presence(const std::string& cluster, const Message& messa
 
 void BrokerSession::receive_digest(const std::string& cluster, const std::string& source, const wire::Digest& digest) {
   if (clusters_.count(cluster) == 0) return;
-  for (const wire::Digest::Stream& stream : words_[cluster].digests.read(source, digest)) {
+  const auto streams = words_[cluster].digests.read(source, digest);
+  if (streams.empty()) say_hello(cluster);  // We have missed what it speaks of.
+  for (const wire::Digest::Stream& stream : streams) {
     const auto found = channels_.find({cluster, stream.scope});
     if (found == channels_.end()) continue;
     const bool altered = found->second->waited_for && !found->second->check_store();

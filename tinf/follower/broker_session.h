@@ -111,7 +111,7 @@ class BrokerSession {
   std::optional<Error> on_message(const Message& message);
   void on_presence(const std::string& cluster, const Message& message, const wire::Presence& presence);
   bool from_another(const std::string& cluster, const std::string& source) const;
-  void ask_who_is_there(const std::string& cluster);
+  void say_hello(const std::string& cluster);
   void dispatch(const std::string& cluster, const std::string& source, wire::Body& body);
   void receive_digest(const std::string& cluster, const std::string& source, const wire::Digest& digest);
   void send(std::string topic, const wire::Body& body, bool retain = false);

@@ -491,6 +491,8 @@ void Follower::receive(const wire::Digest::Stream& stream, Duration interval) {
     return ask(true);
   }
   digests_before_us_ = 0;
+  // Overtaken by another that has said more.
+  if (claim_ && claim_->at.epoch == stream.at.epoch && stream.at.sequence < claim_->at.sequence) return;
   behind_ = std::chrono::seconds(stream.behind_seconds);
   claim_ = stream;
   claimed_at_ = clock_.now();

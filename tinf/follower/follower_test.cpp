@@ -421,6 +421,15 @@ TEST_F(FollowerTest, ADigestThatDoesNotFitFetchesTheWholeSetAnew) {
   EXPECT_EQ(watch->have, wire::Position());
 }
 
+TEST_F(FollowerTest, ADigestThatWasOvertakenProvesNothing) {
+  begin_with({object("a", 1)});
+  digest(12, {object("a", 3)});
+  const auto before = follower->proven_at();
+  pass(1s);
+  digest(10, {object("a", 1)});  // True once; but the stream is known to stand at 12.
+  EXPECT_EQ(follower->proven_at(), before);
+}
+
 TEST_F(FollowerTest, ADigestBeyondTheCopyShowsThatFramesWereLost) {
   begin_with({});
   told();

@@ -347,8 +347,9 @@ Task<ReflectorStep> Reflector::watch() {
     if (!*opened) {
       const Error error = opened->error();
       if (is_expired(error)) co_return watch_expired();
-      // Nobody there, or too busy: a list would not fare better, and makes it worse.
-      if (error.code == Code::Unavailable || error.code == Code::TooManyRequests)
+      // Nobody there, or too busy: a list would not fare better, and makes it worse. A gateway says the one as a
+      // timeout.
+      if (error.code == Code::Unavailable || error.code == Code::TooManyRequests || error.code == Code::Timeout)
         co_return wait_then(ReflectorStep::Watching, error);
       co_return watch_ended(error, began, false);
     }
@@ -370,11 +371,13 @@ Task<ReflectorStep> Reflector::watch() {
 
   const TimePoint cut =
       traits_.ends_watches && timeout > Duration() ? opened_at + timeout + options_.watch_grace : TimePoint::max();
+  bool spoken = false;  // Events or a bookmark have come.
   bool progressed = false;
   while (true) {
     auto first = co_await first_of(stream_->next(), watchdog(cut));
     if (const auto* alarm = std::get_if<1>(&first)) {
       stream_.reset();
+      if (!spoken) current_at_ = before;
       switch (*alarm) {
         case Alarm::Silent:
           co_return watch_ended(
@@ -388,12 +391,17 @@ Task<ReflectorStep> Reflector::watch() {
     }
     auto& next = std::get<0>(first);
     if (!next) {
+      const TimePoint now = runtime_.clock.now();
       const bool silent = stream_->fell_silent();
-      const bool broke = next.error().code == Code::Unavailable || silent;
-      doubtful_ = doubtful_ || silent;
-      if (!broke) current_at_ = runtime_.clock.now();
-      // It has never been current: what happened since the sink's version is gone from the source's memory.
-      if (is_expired(next.error()) && !progressed) current_at_ = before;
+      const bool ended_well = next.error().code == Code::Timeout && !silent && !is_expired(next.error());
+      if (ended_well && (spoken || now - opened_at >= options_.short_watch)) {
+        current_at_ = now;
+      } else if (!spoken) {
+        current_at_ = before;  // It has not even told what happened while there was no watch.
+      }
+      // Ended early, as by a server that shuts down politely: what comes next may be another history.
+      const bool early = traits_.ends_watches && now + options_.watch_grace < opened_at + timeout;
+      doubtful_ = doubtful_ || silent || (early && options_.after_outage == AfterOutage::List);
       stream_.reset();
       co_return watch_ended(next.error(), opened_at, progressed);
     }
@@ -405,6 +413,7 @@ Task<ReflectorStep> Reflector::watch() {
           ? next
           : wait_then(next, Error(Code::Internal, "a watch speaks of versions before its list"));
     }
+    spoken = true;
     current_at_ = runtime_.clock.now();
     const std::size_t events = batch.events.size();
     const bool taken_up = !synced_ && batch.initial_events_end;
@@ -505,7 +514,9 @@ ReflectorStep Reflector::pause_then(ReflectorStep next) {
   // from then on tells of another history.
   doubtful_ = doubtful_ || next == ReflectorStep::Watching;
   const bool denied = status_.state == ScopeState::Forbidden || status_.state == ScopeState::NotFound;
-  wait_ = denied ? denied_backoff_.next() : backoff_.next();
+  // Where each list is followed by a watch that fails, lists must not follow each other without end.
+  const bool in_vain = options_.after_outage == AfterOutage::List && lists_without_health_ >= 2;
+  wait_ = denied || in_vain ? denied_backoff_.next() : backoff_.next();
   after_wait_ = next;
   return ReflectorStep::Waiting;
 }

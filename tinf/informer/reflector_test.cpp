@@ -372,8 +372,7 @@ TEST_F(ReflectorTest, AsksASourceThatWasAwayWhereItStandsAndFollowsItsBackup) {
 TEST_F(ReflectorTest, ListsASourceThatWasAwayWhereItsBackupMayHaveWrittenMoreThanItHadLost) {
   options.after_outage = AfterOutage::List;
   source.expects_list().replies({object("a", 90), object("b", 95)}, version("100"));
-  source.expects_watch(version("100")).waits(10s).ends_with(Code::Timeout);
-  source.expects_watch(version("100")).refuses(Code::Unavailable);
+  source.expects_watch(version("100")).waits(10s).bookmark(version("100")).ends_with(Code::Unavailable);
   source.expects_list(version("")).paged(500).refuses(Code::TooManyRequests);  // As by a server that has just started.
   source.expects_list(version("")).paged(500).takes(20s).replies({object("a", 80)}, version("140"));
   source.expects_watch(version("140")).sends(added("c", 141));
@@ -494,6 +493,38 @@ TEST_F(ReflectorTest, WasNotCurrentWhileAWatchWasOpenThatHadExpired) {
   EXPECT_EQ(reflector->current_at(), began + 1min);
   time.run_for(2min);
   EXPECT_TRUE(reflector->live());
+  EXPECT_SCRIPT_DONE();
+}
+
+// Of a set whose list took long nobody knows what happened meanwhile, until the watch after it has told.
+class ReflectorAfterALongList : public ReflectorTest, public ::testing::WithParamInterface<Code> {};
+
+TEST_P(ReflectorAfterALongList, IsAsOldAsTheListWhereTheWatchEndedWithoutAWord) {
+  source.expects_list().takes(5min).replies({}, version("1"));
+  source.expects_watch(version("1")).ends_with(GetParam());
+  source.expects_watch(version("1")).takes(1h);
+  start();
+  const TimePoint began = time.now();
+  time.run_for(5min + 10s);
+  EXPECT_FALSE(reflector->live());
+  EXPECT_EQ(reflector->current_at(), began);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, ReflectorAfterALongList,
+                         ::testing::Values(Code::Unavailable, Code::Internal, Code::Timeout));
+
+// A polite end long before its time, and a gateway that answers for a server that is away, are outages.
+TEST_F(ReflectorTest, ListsAfterAnEndBeforeItsTimeAndAfterATimeoutOfAGateway) {
+  options.after_outage = AfterOutage::List;
+  options.shortest_watch = options.longest_watch = 5min;
+  source.expects_list().replies({}, version("1"));
+  source.expects_watch(version("1")).waits(10s).ends_with(Code::Timeout);
+  source.expects_list(version("")).replies({}, version("2"));
+  source.expects_watch(version("2")).waits(5min).ends_with(Code::Timeout);
+  source.expects_watch(version("2")).takes(5s).refuses(Code::Timeout);
+  source.expects_list(version("")).replies({}, version("3"));
+  source.expects_watch(version("3"));
+  run(7min);
   EXPECT_SCRIPT_DONE();
 }
 

@@ -48,6 +48,8 @@ void ProviderCore::connected(TimePoint now, std::size_t maximum_message) {
   presence_due_ = true;
   digest_due_ = full_digest_due_ = now;
   digests_name_all_ = true;
+  digests_.clear();
+  short_digest_due_ = false;
   for (auto& [id, outbox] : outboxes_) {
     // Answers under way may be lost: informers ask again when they see what they lack.
     for (auto& [client, subscription] : outbox.subscriptions) subscription.forget_answers();
@@ -82,7 +84,12 @@ void ProviderCore::receive(TimePoint now, const wire::Body& body) {
   if (const auto* unwatch = std::get_if<wire::Unwatch>(&body)) return on(now, *unwatch);
   if (const auto* fetch = std::get_if<wire::Fetch>(&body)) return on(now, *fetch);
   if (const auto* compare = std::get_if<wire::Compare>(&body)) return on(now, *compare);
-  if (std::holds_alternative<wire::Hello>(body)) presence_due_ = true;
+  if (std::holds_alternative<wire::Hello>(body)) {
+    presence_due_ = true;
+    // Perhaps it has missed a digest.
+    digests_name_all_ = true;
+    if (!streams_.empty()) digest_due_ = full_digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
+  }
 }
 
 void ProviderCore::refuse_version(const std::string& client, const Error& why) {
@@ -496,7 +503,7 @@ void ProviderCore::collect_digests(TimePoint now) {
       outbox.digest_due = true;
     }
   }
-  short_digest_due_ = in_short && any;
+  if (all) short_digest_due_ = in_short && any;
 }
 
 std::optional<Outgoing> ProviderCore::next_digest(TimePoint now) {

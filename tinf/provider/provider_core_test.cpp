@@ -399,6 +399,21 @@ TEST_F(ProviderCoreTest, WhereNothingHasChangedADigestNamesNoStream) {
   EXPECT_THAT(digests(), ElementsAre(Named(8, 1)));
 }
 
+TEST_F(ProviderCoreTest, AHelloOfOneWhoMissedADigestHasAllStreamsNamed) {
+  core.receive(now, watch());
+  give({object("a", 1)});
+  said();
+  pass(2s);
+  const std::uint64_t last = said_of<wire::Digest>().at(0).number;
+  core.receive(now, wire::Hello{"late"});
+  EXPECT_THAT(said_of<wire::Digest>(), IsEmpty());
+  pass(1s);
+  const auto digests = said_of<wire::Digest>();
+  ASSERT_EQ(digests.size(), 1u);
+  EXPECT_EQ(digests[0].streams.size(), 1u);
+  EXPECT_EQ(digests[0].number, last + 2);
+}
+
 TEST_F(ProviderCoreTest, AfterAStreamHasEndedWhoeverHasItsLastWordMustForgetIt) {
   core.receive(now, watch());
   give({object("a", 1)});
