@@ -96,7 +96,8 @@ def rows(kept, name, columns):
     for _, field, shown, most in columns:
         grown = [None, *exponents(steps, field)]
         down.append([shown(step[field]) + ("" if one is None else f" ({round(one, 2) + 0:.2f})") for step, one in zip(steps, grown)])
-        verdicts.append(judged(f"≤ {most}", max((one for one in grown if one is not None), default=0) <= most))
+        known = [one for one in grown if one is not None]
+        verdicts.append(judged(f"≤ {most}", max(known) <= most) if known else f"≤ {most}: not judged")
     lines = [table_row(f"{step['n']:,}", *cells) for step, *cells in zip(steps, *down)]
     return [*lines, table_row("exponent", *verdicts)]
 
