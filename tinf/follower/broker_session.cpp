@@ -236,7 +236,7 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
   }
 
   // The topic says who speaks. A message that says otherwise is somebody else's.
-  if (source.substr(0, source.find('/')) != *cluster) {
+  if (std::string_view(source).substr(0, source.find('/')) != *cluster) {
     refusals_.add(message, Error(Code::Forbidden, "a message of \"" + source.substr(0, 64) +
                                                       "\" on a topic of cluster " + std::string(*cluster)));
     return std::nullopt;
@@ -269,7 +269,7 @@ std::optional<Error> BrokerSession::on_message(const Message& message) {
 bool BrokerSession::from_another(const std::string& cluster, const std::string& source) const {
   const auto view = clusters_.find(cluster);
   return view != clusters_.end() && view->second.present &&
-         source.substr(source.find('/') + 1) != view->second.presence.instance;
+         std::string_view(source).substr(source.find('/') + 1) != view->second.presence.instance;
 }
 
 // At a bounded pace: providers then say who they are, and name all their streams.

@@ -4,6 +4,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 
@@ -162,6 +163,15 @@ Task<Result<Root>> fetch_root(RestClient& client, std::string path) {
 }
 
 }  // namespace
+
+void GapLog::say(RestClient& client, std::vector<std::string> gaps) {
+  const Log log = client.runtime().log.with("kube");
+  for (const std::string& gap : gaps) {
+    if (std::find(said_.begin(), said_.end(), gap) == said_.end())
+      log.warning("discovery: " + gap, {{"server", client.connection().server}});
+  }
+  said_ = std::move(gaps);
+}
 
 Task<Result<Discovery>> discover(RestClient& client) {
   Discovery found;

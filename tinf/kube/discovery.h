@@ -28,6 +28,15 @@ struct Discovery {
   Discovery() = default;
 };
 
+// Says the gaps of one server, each once for as long as it lasts.
+class GapLog {
+ public:
+  void say(RestClient& client, std::vector<std::string> gaps);
+
+ private:
+  std::vector<std::string> said_;
+};
+
 // Asks for aggregated discovery (two requests) and where the server has none reads each group. Errors: those of
 // RestClient for the first request, Internal for an answer that is no discovery.
 Task<Result<Discovery>> discover(RestClient& client);

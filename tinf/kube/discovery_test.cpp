@@ -118,6 +118,13 @@ TEST_F(DiscoveryTest, PrefersInTheLegacyFormTheGroupsVersionWhereItHasTheResourc
                           "a.b/v1 xs X namespaced preferred list"));
 }
 
+TEST_F(DiscoveryTest, SaysAGapOnceForAsLongAsItLasts) {
+  GapLog gaps;
+  for (const std::vector<std::string>& found : std::vector<std::vector<std::string>>{{"a"}, {"a", "b"}, {"b"}, {"a"}})
+    gaps.say(client, found);
+  EXPECT_THAT(loop.log_lines(), ElementsAre(HasSubstr(": a"), HasSubstr(": b"), HasSubstr(": a")));
+}
+
 TEST_F(DiscoveryTest, SaysWhenTheServerIsSomethingElse) {
   server.connection().expects("GET /api ").replies("200 OK", "<html>hello</html>");
   EXPECT_EQ(loop.await(discover(client)).error().code, Code::Internal);

@@ -172,15 +172,14 @@ void ProviderCore::serve(TimePoint now, ScopeStream& stream, Outbox& outbox, con
         client,
         wire::Notice{wire::Notice::Kind::NotReady, stream.id(), {}, Code::Unavailable, "", subscription.request});
   }
+  digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
   if (stream.can_resume(have)) {
     ++counts_.resumes;
     subscription.snapshot = nullptr;
     if (have.sequence < stream.position().sequence) subscription.resumes_after = have.sequence;
-    digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
     return notice(client, wire::Notice{wire::Notice::Kind::Resumed, stream.id(), stream.position(), Code::Internal, "",
                                        subscription.request});
   }
-  digest_due_ = std::min(digest_due_, now + options_.digest_after_change);
   // Always the present set: an older one could take a copy back. While nothing changes it is the same one.
   subscription.snapshot = stream.snapshot(page_bytes_);
   subscription.snapshot_end = now + options_.snapshot_kept;

@@ -21,7 +21,7 @@ struct Client::State {
     if (known) co_return known;
     auto found = co_await kube::discover(*rest);
     if (!found) co_return found.error();
-    for (const std::string& gap : found->gaps) engine.runtime().log.with("kube").warning("discovery: " + gap);
+    gaps.say(*rest, std::move(found->gaps));
     resources = std::move(found->resources);
     co_return find_resource(resources, spelling);
   }
@@ -53,6 +53,7 @@ struct Client::State {
   Engine engine;
   std::unique_ptr<kube::RestClient> rest;
   std::vector<ResourceInfo> resources;
+  kube::GapLog gaps;
 };
 
 Result<Client> Client::open(const Kubeconfig& where, Log log) {

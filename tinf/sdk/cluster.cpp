@@ -2,7 +2,6 @@
 
 #include <boost/asio/ip/host_name.hpp>
 #include <map>
-#include <set>
 
 #include "tinf/base/first_of.h"
 #include "tinf/follower/broker_session.h"
@@ -31,9 +30,7 @@ class DirectCluster final : public ClusterCore {
     while (true) {
       auto found = co_await within(engine_.runtime().clock, deadline, kube::discover(*client_));
       if (found && *found) {
-        for (const std::string& gap : (*found)->gaps) {
-          if (gaps_said_.insert(gap).second) engine_.runtime().log.with("kube").warning("discovery: " + gap);
-        }
+        gaps_.say(*client_, std::move((*found)->gaps));
         co_return std::move((*found)->resources);
       }
       const Error why = found ? found->error() : Error(Code::Timeout, "no answer from " + client_->connection().server);
@@ -58,7 +55,7 @@ class DirectCluster final : public ClusterCore {
  private:
   Engine engine_;
   std::unique_ptr<kube::RestClient> client_;
-  std::set<std::string> gaps_said_;
+  kube::GapLog gaps_;
 };
 
 class ClusterBehindBroker final : public ClusterCore {

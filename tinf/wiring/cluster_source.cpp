@@ -6,7 +6,6 @@
 
 #include "tinf/informer/reflect.h"
 #include "tinf/kube/access.h"
-#include "tinf/kube/discovery.h"
 
 namespace tinf::wiring {
 
@@ -108,11 +107,7 @@ Task<void> ClusterSource::watch_offer(std::function<void(const Offer&)> changed)
 Task<Result<ClusterSource::Offer>> ClusterSource::look() {
   auto found = co_await kube::discover(client_);
   if (!found) co_return found.error();
-  for (const std::string& gap : found->gaps) {
-    if (std::find(reported_gaps_.begin(), reported_gaps_.end(), gap) == reported_gaps_.end())
-      log_.warning("discovery: " + gap, {{"server", client_.connection().server}});
-  }
-  reported_gaps_ = std::move(found->gaps);
+  gaps_.say(client_, std::move(found->gaps));
   Selection selection = select_offer(found->resources, options_);
   if (!selection.unknown.empty() && selection.unknown != reported_unknown_) {
     std::string names;

@@ -9,6 +9,7 @@
 
 #include "tinf/base/runtime.h"
 #include "tinf/contract/store.h"
+#include "tinf/kube/discovery.h"
 #include "tinf/kube/kube_lister_watcher.h"
 #include "tinf/kube/rest_client.h"
 #include "tinf/object/resource.h"
@@ -67,7 +68,7 @@ class ClusterSource {
   TimePoint rights_asked_{};
   bool reachable_ = false;
   std::vector<std::string> reported_unknown_;
-  std::vector<std::string> reported_gaps_;
+  kube::GapLog gaps_;
 };
 
 }  // namespace tinf::wiring
