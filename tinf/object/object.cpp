@@ -62,10 +62,18 @@ std::string ObjectKey::to_string() const {
   return namespace_name.empty() ? name : namespace_name + "/" + name;
 }
 
-ObjectKey ObjectKey::from_string(std::string_view text) {
+std::optional<ObjectKey> ObjectKey::from_string(std::string_view text) {
+  ObjectKey key;
   const std::size_t slash = text.find('/');
-  if (slash == std::string_view::npos) return ObjectKey{"", std::string(text)};
-  return ObjectKey{std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
+  if (slash == 0) return std::nullopt;
+  if (slash != std::string_view::npos) key.namespace_name = text.substr(0, slash);
+  key.name = slash == std::string_view::npos ? text : text.substr(slash + 1);
+  if (!key.is_plain()) return std::nullopt;
+  return key;
+}
+
+bool ObjectKey::is_plain() const {
+  return fits_into_a_key(namespace_name) && fits_into_a_key(name) && (namespace_name.empty() || !name.empty());
 }
 
 std::size_t ObjectKeyHash::operator()(const ObjectKey& key) const {

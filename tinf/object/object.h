@@ -22,7 +22,10 @@ struct ObjectKey {
   auto operator<=>(const ObjectKey&) const = default;
 
   std::string to_string() const;  // "default/web", or "web" where there is no namespace.
-  static ObjectKey from_string(std::string_view text);
+  // What to_string() writes of a key that is_plain(), "" included. Nothing for any other text.
+  static std::optional<ObjectKey> from_string(std::string_view text);
+  // Neither part holds a slash or a NUL, and a namespace stands before a name: no other key is written alike.
+  bool is_plain() const;
 };
 
 struct ObjectKeyHash {

@@ -138,9 +138,19 @@ Body read_watch(Reader& in) {
   return watch;
 }
 
+// Nothing where it is no text, or one that is not how a key is written.
+std::optional<ObjectKey> read_key(const json::value& value) {
+  const json::string* text = value.if_string();
+  return text == nullptr ? std::nullopt : ObjectKey::from_string(*text);
+}
+
 Body read_fetch(Reader& in) {
   Fetch fetch{in.text("client"), in.text("scope"), in.text("snapshot"), {}, {}};
-  for (std::string& key : in.texts("keys", false)) fetch.keys.push_back(ObjectKey::from_string(key));
+  for (const json::value& value : in.array("keys", false)) {
+    auto key = read_key(value);
+    if (!key || key->name.empty()) return in.fail("keys", "a list of names"), fetch;
+    fetch.keys.push_back(std::move(*key));
+  }
   for (const json::value& value : in.array("pages", false)) {
     const json::array* pair = value.if_array();
     boost::system::error_code first, second;
@@ -250,16 +260,14 @@ std::optional<std::uint64_t> from_hex(const json::value& value) {
   return number;
 }
 
-ObjectKey read_key(const json::value& text) {
-  return ObjectKey::from_string(text.get_string());
-}
-
 Body read_compare(Reader& in) {
   Compare compare{in.text("client"), in.text("scope"), in.text("snapshot"), {}};
   for (const json::value& value : in.array("ranges")) {
     const json::array* pair = tuple(value, 2);
-    if (pair == nullptr || !(*pair)[1].is_string()) return in.fail("ranges", "a list of pairs of names"), compare;
-    compare.ranges.push_back(KeyRange{read_key((*pair)[0]), read_key((*pair)[1])});
+    auto from = pair == nullptr ? std::nullopt : read_key((*pair)[0]);
+    auto to = pair == nullptr ? std::nullopt : read_key((*pair)[1]);
+    if (!from || !to) return in.fail("ranges", "a list of pairs of names"), compare;
+    compare.ranges.push_back(KeyRange{std::move(*from), std::move(*to)});
   }
   return compare;
 }
@@ -271,11 +279,12 @@ void read_pieces(Reader& in, Ranges::Range& range) {
   if (left == 0) return in.fail("pieces", "a list that is not empty");
   for (const json::value& value : in.array("pieces")) {
     const json::array* triple = tuple(value, 3);
+    auto end = triple == nullptr ? std::nullopt : read_key((*triple)[0]);
     const auto sum = triple == nullptr ? std::nullopt : from_hex((*triple)[2]);
     boost::system::error_code error;
     const auto count = sum ? (*triple)[1].to_number<std::uint64_t>(error) : 0;
-    if (!sum || error) return in.fail("pieces", "a list of ends, counts and sums");
-    range.pieces.push_back(Ranges::Piece{read_key((*triple)[0]), count, *sum});
+    if (!end || !sum || error) return in.fail("pieces", "a list of ends, counts and sums");
+    range.pieces.push_back(Ranges::Piece{std::move(*end), count, *sum});
     const ObjectKey& to = range.pieces.back().to;
     const bool ends = --left == 0 ? to == range.range.to : !to.name.empty() && to > from && range.range.contains(to);
     if (!ends) return in.fail("pieces", "a list that covers its range in order");
@@ -286,9 +295,10 @@ void read_pieces(Reader& in, Ranges::Range& range) {
 void read_entries(Reader& in, Ranges::Range& range) {
   for (const json::value& value : in.array("entries")) {
     const json::array* pair = tuple(value, 2);
+    auto key = pair == nullptr ? std::nullopt : read_key((*pair)[0]);
     const auto hash = pair == nullptr ? std::nullopt : from_hex((*pair)[1]);
-    if (!hash) return in.fail("entries", "a list of keys and hashes");
-    Ranges::Entry entry{read_key((*pair)[0]), *hash};
+    if (!key || !hash) return in.fail("entries", "a list of keys and hashes");
+    Ranges::Entry entry{std::move(*key), *hash};
     const bool rises = range.entries.empty() || range.entries.back().key < entry.key;
     if (entry.key.name.empty() || !rises || !range.range.contains(entry.key))
       return in.fail("entries", "a list that rises within its range");
@@ -308,7 +318,10 @@ Body read_ranges(Reader& in) {
     if (!value.is_object()) return in.fail("ranges", "a list of objects"), message;
     Reader one(value.get_object());
     Ranges::Range range;
-    range.range = KeyRange{ObjectKey::from_string(one.text("from")), ObjectKey::from_string(one.text("to"))};
+    auto from = ObjectKey::from_string(one.text("from"));
+    auto to = ObjectKey::from_string(one.text("to"));
+    if (!from || !to) return in.fail("ranges", "between names"), message;
+    range.range = KeyRange{std::move(*from), std::move(*to)};
     if (one.has("pieces")) {
       read_pieces(one, range);
     } else {
@@ -408,7 +421,8 @@ Result<void> read_patch(simdjson::ondemand::object body, Bulk& bulk) {
     if (error) return invalid(std::string("a patch that cannot be read: ") + simdjson::error_message(error));
   }
   const auto [end, error] = std::from_chars(base.data(), base.data() + base.size(), patch.base, 16);
-  if (key.name.empty() || base.size() != 16 || error != std::errc() || end != base.data() + base.size())
+  if (key.name.empty() || !key.is_plain() || base.size() != 16 || error != std::errc() ||
+      end != base.data() + base.size())
     return invalid("a patch without a name or a base");
   bulk.events.push_back(WatchEvent(EventType::Modified, std::move(key), "", nullptr, ""));
   bulk.patches.push_back(std::move(patch));
@@ -443,21 +457,21 @@ Result<void> read_event(simdjson::ondemand::object event, Bulk& bulk) {
       return read_patch(body, bulk);
     }
     if (field.key() == "delete") {
-      std::string namespace_name, name, uid, resource_version;
+      ObjectKey key;
+      std::string uid, resource_version;
       if (field.value().get_object().get(body)) return invalid("a delete that is not an object");
       for (auto member : body) {
         simdjson::ondemand::field part;
         if (std::move(member).get(part)) return invalid("a delete that cannot be read");
-        std::string* const to = part.key() == "namespace"         ? &namespace_name
-                                : part.key() == "name"            ? &name
+        std::string* const to = part.key() == "namespace"         ? &key.namespace_name
+                                : part.key() == "name"            ? &key.name
                                 : part.key() == "uid"             ? &uid
                                 : part.key() == "resourceVersion" ? &resource_version
                                                                   : nullptr;
         if (to != nullptr && read_text(part.value(), *to)) return invalid("a delete whose names are not strings");
       }
-      if (name.empty()) return invalid("a delete without a name");
-      out.push_back(WatchEvent::deleted(ObjectKey{std::move(namespace_name), std::move(name)}, std::move(uid),
-                                        std::move(resource_version)));
+      if (key.name.empty() || !key.is_plain()) return invalid("a delete without a name");
+      out.push_back(WatchEvent::deleted(std::move(key), std::move(uid), std::move(resource_version)));
       return {};
     }
   }

@@ -168,6 +168,24 @@ TEST(Wire, RangesThatDoNotCoverWhatTheySayAreRefused) {
   }
 }
 
+TEST(Wire, KeysThatCouldBeWrittenOtherwiseAreRefused) {
+  for (const std::string key : {"/b/c", "/b", "b/", "a/b/c", "/", "a\\u0000b", "a\\u0000/b"}) {
+    const std::string quoted = "[\"" + key + "\"";
+    const std::string head = R"({"client":"c","scope":"s","snapshot":"n",)";
+    const std::string hash = R"(,"0000000000000000"])";
+    EXPECT_FALSE(decode_body("fetch", head + R"("keys":)" + quoted + "]}")) << key;
+    EXPECT_FALSE(decode_body("compare", head + R"("ranges":[)" + quoted + R"(,""]]})")) << key;
+    const std::string ranges =
+        R"({"scope":"s","snapshot":"n","epoch":"e","sequence":1,"fingerprint":"3:00000000000000000000000000000000",)";
+    EXPECT_FALSE(decode_body("ranges", ranges + R"("ranges":[{"from":"","to":"","entries":[)" + quoted + hash + "]}]}"))
+        << key;
+  }
+  const std::string frame = R"({"scope":"s","epoch":"e","after":1,"through":2,"count":1,"events":[{"at":2,)";
+  EXPECT_TRUE(decode_body("frame", frame + R"("delete":{"namespace":"a","name":"b"}}]})"));
+  EXPECT_FALSE(decode_body("frame", frame + R"("delete":{"namespace":"","name":"a/b"}}]})"));
+  EXPECT_FALSE(decode_body("frame", frame + R"("patch":{"name":"a/b","base":"0000000000000000","splices":[]}}]})"));
+}
+
 TEST(Wire, ObjectsKeepEveryByte) {
   Frame frame{"s",
               "e",
