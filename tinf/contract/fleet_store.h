@@ -1,0 +1,152 @@
+// A FleetStore keeps the copies of many clusters under one history: what a control plane's API stands on.
+// Objects are kept as their clusters gave them, byte for byte; how they are named for a fleet is not its business.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tinf/contract/store.h"
+#include "tinf/contract/versioned_store.h"
+#include "tinf/object/resource.h"
+#include "tinf/object/selector.h"
+
+namespace tinf {
+
+// Where an object is in the fleet. Ordered by cluster, namespace and name, as bytes.
+struct FleetPlace {
+  std::string cluster;
+  ObjectKey key;
+  auto operator<=>(const FleetPlace&) const = default;
+};
+
+struct FleetObject {
+  std::string cluster;
+  StoreVersion version = 0;  // Of its last change in this store; the cluster's own stands in the object.
+  ObjectPtr object;          // Never null.
+};
+
+struct FleetQuery {
+  std::string collection;               // Resource::group_resource().
+  std::vector<std::string> clusters;    // Empty: all.
+  std::string namespace_name;           // As the cluster calls it. Empty: all.
+  LabelSelector labels;                 // Empty: all.
+  std::optional<FleetPlace> after;      // Exclusive; the page starts with the next place.
+  std::size_t limit = 0;                // 0: no limit.
+  std::optional<StoreVersion> version;  // As of then; nothing: now.
+
+  FleetQuery() = default;
+};
+
+// Objects in the order of their places, all as of `version`.
+struct FleetPage {
+  std::vector<FleetObject> objects;
+  StoreVersion version = 0;
+  bool more = false;                     // There are others behind the last one.
+  std::optional<std::size_t> remaining;  // How many, where the store knows that without counting.
+
+  FleetPage() = default;
+};
+
+// One entry of the history of a collection.
+struct FleetChange {
+  EventType type = EventType::Added;
+  StoreVersion version = 0;
+  std::string cluster;
+  ObjectPtr object;    // The new state; of a delete the last one.
+  ObjectPtr previous;  // The state before; null for an added object.
+
+  FleetChange() = default;
+};
+
+struct FleetBatch {
+  std::vector<FleetChange> changes;  // Rising by version.
+  StoreVersion version = 0;          // The store holds no change of this collection up to here that was not handed out.
+
+  FleetBatch() = default;
+};
+
+// An open watch of one collection over all clusters. Idle it costs memory only. Destroying it closes it.
+class FleetWatch {
+ public:
+  virtual ~FleetWatch() = default;
+
+  // Waits for changes, or for `deadline`, which gives an empty batch. One caller at a time; a batch is bounded.
+  // Expired: this watch fell behind the retained history.
+  // Cancelled: cut() was called.
+  // Others, as Unavailable: the store cannot be read now; it may be asked again.
+  virtual Task<Result<FleetBatch>> next(TimePoint deadline) = 0;
+
+  // Makes next() return, now and from now on.
+  virtual void cut() = 0;
+};
+
+// What is known of a cluster, also while it is away and after a restart.
+struct FleetCluster {
+  std::string name;
+  std::string uid;                  // Of its namespace kube-system; empty: unknown.
+  std::string kubernetes;           // Its version; empty: unknown.
+  bool present = false;             // Its provider was there when it was last heard of.
+  std::vector<ResourceInfo> offer;  // The resources that it offers.
+
+  FleetCluster() = default;
+};
+
+// One copy that is kept.
+struct FleetScope {
+  std::string cluster;
+  Resource resource;
+  std::size_t objects = 0;
+
+  FleetScope() = default;
+};
+
+// The reading half. Confined to one strand; it may read on threads of its own.
+class FleetReader {
+ public:
+  virtual ~FleetReader() = default;
+
+  // Nothing if there is no such object.
+  virtual Task<Result<std::optional<FleetObject>>> get(std::string collection, FleetPlace place) const = 0;
+
+  // Expired: the store does not reach back to the version asked for. Invalid: it knows no versions but the present one.
+  virtual Task<Result<FleetPage>> list(FleetQuery query) const = 0;
+
+  // Opens a watch for the changes made after `from`, exclusive.
+  // Expired: they are not all retained. The store must have reached `from`: see reach().
+  virtual Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from) = 0;
+
+  // Grows with every change of any copy, in the order in which changes are stored; never goes back, also not in
+  // another life of the process.
+  virtual StoreVersion version() const = 0;
+
+  // Returns when the store has reached `version`. Timeout: it has not by `deadline`.
+  virtual Task<Result<void>> reach(StoreVersion version, TimePoint deadline) = 0;
+
+  virtual std::vector<FleetCluster> clusters() const = 0;  // By name.
+  virtual std::vector<FleetScope> scopes() const = 0;      // By cluster and resource.
+
+  // Called on the strand when clusters() or the resources of scopes() have changed.
+  virtual void on_clusters(std::function<void()> callback) = 0;
+};
+
+class FleetStore : public FleetReader {
+ public:
+  // The copy of one scope of one cluster, as it was left if there was one: also of another scope of the same resource,
+  // whose objects then differ from what is wanted, and of another version of its API. One at a time of each cluster
+  // and resource. Its version() is empty where what is held is not what a position stands for.
+  // AlreadyExists: it is open.
+  virtual Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) = 0;
+
+  // Deletes a copy that is not open, object by object for those who watch.
+  virtual Task<Result<void>> forget(std::string cluster, Resource resource) = 0;
+
+  virtual Task<Result<void>> put_cluster(FleetCluster cluster) = 0;
+
+  // What it takes of the process's memory beside its copies' memory_bytes(): bytes.
+  virtual std::size_t memory_bytes() const = 0;
+};
+
+}  // namespace tinf
