@@ -1,0 +1,77 @@
+// Copy: one resource of one cluster in the file: its rows, and what they come to.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tinf/object/fingerprint.h"
+#include "tinf/object/inventory.h"
+#include "tinf/object/resource.h"
+#include "tinf/object/watch_event.h"
+#include "tinf/store/sqlite/history.h"
+
+namespace tinf::sqlite {
+
+// The version of a copy that was kept for another scope, or that is not what its position stood for: no source knows
+// it, so that the copy is compared with what is there.
+inline constexpr const char* kKept = "kept";
+
+// What stands in the table `scope`.
+struct CopyState {
+  std::int64_t row = 0;  // 0: it has none yet.
+  Resource resource;     // In the version that its objects were last written in.
+  std::string wanted;    // The id of the scope that it was last written for.
+  std::string position;
+  Fingerprint fingerprint;
+};
+
+// The writing functions are the writing thread's, in a transaction, and throw Failure; state() is thread-safe and
+// speaks of what is stored.
+class Copy {
+ public:
+  Copy(std::string cluster, CopyState stored);
+
+  const std::string& cluster() const { return cluster_; }
+  CopyState state() const;
+
+  // As StoreWriter has them. Objects are sorted by key, each key once.
+  void replace(Connection& connection, History& history, const Scope& scope, const std::vector<ObjectPtr>& all,
+               const ResourceVersion& version);
+  void apply(Connection& connection, History& history, const Scope& scope, const std::vector<WatchEvent>& events,
+             const ResourceVersion& version);
+  // Deletes every object.
+  void forget(Connection& connection, History& history);
+
+  void undo();
+  void stored();
+
+ private:
+  struct Row {
+    std::int64_t id = 0;
+    StoreVersion version = 0;
+    EntryHash hash;
+    std::string uid;
+    std::size_t bytes = 0;
+    bool equal = false;  // To the object that it was looked up for.
+  };
+  static std::optional<Row> find(Connection& connection, std::int64_t scope, std::string_view namespace_name,
+                                 std::string_view name, const Object* object);
+  static Row row_of(const Query& query, int first_column, const Object* object);
+
+  void name(Connection& connection, const Scope& scope);
+  void insert(Connection& connection, History& history, const Object& object);
+  void update(Connection& connection, History& history, const Row& row, const Object& object);
+  void remove(Connection& connection, History& history, const Row& row);
+  void keep(Connection& connection);
+  void stand_at(const Scope& scope, const ResourceVersion& version);
+
+  const std::string cluster_;
+
+  CopyState now_;  // The writing thread's.
+
+  mutable std::mutex mutex_;
+  CopyState stored_;  // Under mutex_.
+};
+
+}  // namespace tinf::sqlite

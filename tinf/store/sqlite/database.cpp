@@ -1,0 +1,184 @@
+// Group commit: the writing thread takes whatever waits, bounded by rows, into one transaction. Work that fails by its
+// own fault is undone alone; where the file fails, all of a transaction has failed.
+#include "tinf/store/sqlite/database.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "tinf/base/clock.h"
+#include "tinf/store/sqlite/schema.h"
+
+namespace tinf::sqlite {
+namespace {
+
+constexpr std::size_t kRowsTogether = 2000;
+constexpr std::size_t kIdleReaders = 4;
+constexpr const char* kReadCache = "PRAGMA cache_size = -16384; PRAGMA query_only = 1";
+
+}  // namespace
+
+// One process writes a file at a time. A file beside it, because SQLite's own locks come and go.
+class Database::FileLock {
+ public:
+  static Result<std::unique_ptr<FileLock>> of(const std::string& file) {
+    const std::string name = file + "-lock";
+    const int descriptor = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) return Error(Code::Invalid, "database " + file + ": " + name + ": " + std::strerror(errno));
+    auto lock = std::unique_ptr<FileLock>(new FileLock(descriptor));
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+      char pid[24] = {};
+      const auto length = pread(descriptor, pid, sizeof pid - 1, 0);
+      return Error(Code::AlreadyExists,
+                   "database " + file + ": another process" +
+                       (length > 0 ? " (pid " + std::string(pid, static_cast<std::size_t>(length)) + ")" : "") +
+                       " writes to it: stop that one, or use another file");
+    }
+    const std::string own = std::to_string(getpid());
+    if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, own.data(), own.size(), 0) < 0) {
+      // Only the message of a second process would have named us.
+    }
+    return lock;
+  }
+  ~FileLock() { ::close(descriptor_); }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  const int descriptor_;
+};
+
+// Shared by who waits and the thread that writes: either may be gone first.
+struct Database::Waiting {
+  struct Outcome {
+    Signal told;
+    std::optional<Result<void>> result;
+  };
+
+  Waiting(Work w, Executor h) : work(std::move(w)), home(std::move(h)), outcome(std::make_shared<Outcome>()) {}
+
+  void end(Result<void> result) {
+    asio::post(home, [outcome = outcome, result = std::move(result)]() mutable {
+      outcome->result = std::move(result);
+      outcome->told.notify();
+    });
+  }
+
+  Work work;
+  const Executor home;
+  const std::shared_ptr<Outcome> outcome;
+};
+
+Result<std::unique_ptr<Database>> Database::open(std::string file, const std::function<void(Connection&)>& load) {
+  auto lock = FileLock::of(file);
+  if (!lock) return lock.error();
+  auto database = std::unique_ptr<Database>(new Database(file, std::move(*lock)));
+  try {
+    database->writing_ = std::make_unique<Connection>(file, Connection::Mode::ReadWrite);
+    database->writing_->run("PRAGMA cache_size = -65536");
+    prepare_schema(*database->writing_, file);
+    Transaction first(*database->writing_, "BEGIN IMMEDIATE");
+    load(*database->writing_);
+    // Said now, if it cannot be written, rather than when the first object comes.
+    database->writing_->run("INSERT OR REPLACE INTO meta VALUES('opened', unixepoch())");
+    first.commit();
+  } catch (const Failure& failure) {
+    return failure.error;
+  }
+  database->thread_ = std::thread([self = database.get()] { self->write_loop(); });
+  return database;
+}
+
+Database::Database(std::string file, std::unique_ptr<FileLock> lock) : file_(std::move(file)), lock_(std::move(lock)) {}
+
+Database::~Database() {
+  {
+    const std::lock_guard guard(mutex_);
+    closing_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  reading_.join();
+}
+
+Task<Result<void>> Database::write(Work work) {
+  auto waiting = std::make_unique<Waiting>(std::move(work), co_await asio::this_coro::executor);
+  const auto outcome = waiting->outcome;
+  {
+    const std::lock_guard guard(mutex_);
+    waiting_.push_back(std::move(waiting));
+  }
+  changed_.notify_one();
+  while (!outcome->result) co_await outcome->told.wait();
+  co_return *outcome->result;
+}
+
+void Database::write_loop() {
+  while (true) {
+    std::vector<std::unique_ptr<Waiting>> together;
+    {
+      std::unique_lock guard(mutex_);
+      changed_.wait(guard, [this] { return closing_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      std::size_t rows = 0;
+      while (!waiting_.empty() && (together.empty() || rows + waiting_.front()->work.rows <= kRowsTogether)) {
+        rows += waiting_.front()->work.rows;
+        together.push_back(std::move(waiting_.front()));
+        waiting_.pop_front();
+      }
+    }
+    write_together(together);
+  }
+}
+
+void Database::write_together(std::vector<std::unique_ptr<Waiting>>& together) {
+  try {
+    carry_out(together);
+    for (const auto& one : together) one->work.done();
+    for (const auto& one : together) one->end(Result<void>());
+  } catch (const Failure& failure) {
+    for (auto one = together.rbegin(); one != together.rend(); ++one) (*one)->work.undo();
+    if (failure.of_the_file || together.size() == 1) {
+      for (const auto& one : together) one->end(failure.error);
+      return;
+    }
+    // One of them is at fault: each by itself.
+    for (auto& one : together) {
+      std::vector<std::unique_ptr<Waiting>> alone;
+      alone.push_back(std::move(one));
+      write_together(alone);
+    }
+  }
+}
+
+void Database::carry_out(std::vector<std::unique_ptr<Waiting>>& together) {
+  Transaction transaction(*writing_, "BEGIN IMMEDIATE");
+  for (const auto& one : together) one->work.write(*writing_);
+  transaction.commit();
+}
+
+std::unique_ptr<Connection> Database::borrow() const {
+  {
+    const std::lock_guard guard(readers_mutex_);
+    if (!readers_.empty()) {
+      auto connection = std::move(readers_.back());
+      readers_.pop_back();
+      return connection;
+    }
+  }
+  auto connection = std::make_unique<Connection>(file_, Connection::Mode::ReadOnly);
+  connection->run(kReadCache);
+  return connection;
+}
+
+void Database::give_back(std::unique_ptr<Connection> connection) const {
+  const std::lock_guard guard(readers_mutex_);
+  if (readers_.size() < kIdleReaders) readers_.push_back(std::move(connection));
+}
+
+}  // namespace tinf::sqlite

@@ -1,0 +1,124 @@
+// Database: one file, one thread that writes to it, and connections that read from it.
+// Why a thread of its own: a disk may take seconds, and what waits for it must hold up nobody else. What many have to
+// write meanwhile goes into one transaction, which costs the disk as much as one of theirs.
+#pragma once
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tinf/base/clock.h"
+#include "tinf/base/task.h"
+#include "tinf/store/sqlite/connection.h"
+
+namespace tinf::sqlite {
+
+// What is to be written, all of it or nothing. Both run on the writing thread.
+struct Work {
+  std::function<void(Connection&)> write;  // Throws Failure. May run again, if the transaction that it was in failed.
+  std::function<void()> undo;              // What it wrote has not been stored; before it runs again, or ends.
+  std::function<void()> done;              // What it wrote is stored, and readers see it.
+  std::size_t rows = 1;                    // About how many it writes.
+};
+
+// Thread-safe.
+class Database {
+ public:
+  // Errors: Invalid (no such file can be made, it is another program's, or a newer version's), AlreadyExists (another
+  // process writes to it), Unavailable (it cannot be read or written).
+  // `load` reads what is there, in a transaction, before anything else does.
+  static Result<std::unique_ptr<Database>> open(std::string file, const std::function<void(Connection&)>& load);
+  ~Database();  // Writes what waits, then closes the file.
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // Returns when it is stored, on the caller's executor. Who is cancelled leaves the work to be done.
+  Task<Result<void>> write(Work work);
+
+  // Runs on the calling thread, which may block, on a connection that nobody else uses meanwhile.
+  template <class Function>
+  auto read(Function function) const -> Result<decltype(function(std::declval<Connection&>()))>;
+
+  // The same on a thread of the database's own; returns on the caller's executor. `function` is kept until it has run.
+  template <class Function>
+  auto read_elsewhere(Function function) const -> Task<Result<decltype(function(std::declval<Connection&>()))>>;
+
+  const std::string& file() const { return file_; }
+
+ private:
+  class FileLock;
+  struct Waiting;
+
+  Database(std::string file, std::unique_ptr<FileLock> lock);
+  void write_loop();
+  void write_together(std::vector<std::unique_ptr<Waiting>>& together);
+  void carry_out(std::vector<std::unique_ptr<Waiting>>& together);
+  std::unique_ptr<Connection> borrow() const;
+  void give_back(std::unique_ptr<Connection> connection) const;
+
+  const std::string file_;
+  const std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Connection> writing_;  // The thread's alone, once it runs.
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::unique_ptr<Waiting>> waiting_;  // Under mutex_, as what follows.
+  bool closing_ = false;
+
+  mutable std::mutex readers_mutex_;
+  mutable std::vector<std::unique_ptr<Connection>> readers_;  // Idle ones.
+
+  std::thread thread_;
+  mutable asio::thread_pool reading_{2};
+};
+
+template <class Function>
+auto Database::read(Function function) const -> Result<decltype(function(std::declval<Connection&>()))> {
+  using Value = decltype(function(std::declval<Connection&>()));
+  try {
+    auto connection = borrow();
+    if constexpr (std::is_void_v<Value>) {
+      function(*connection);
+      give_back(std::move(connection));
+      return Result<void>();
+    } else {
+      Value value = function(*connection);
+      give_back(std::move(connection));
+      return value;
+    }
+  } catch (const Failure& failure) {
+    return failure.error;  // The connection goes with it: the next one is opened anew.
+  }
+}
+
+template <class Function>
+auto Database::read_elsewhere(Function function) const
+    -> Task<Result<decltype(function(std::declval<Connection&>()))>> {
+  using Value = decltype(function(std::declval<Connection&>()));
+  // Shared by who waits and the thread that reads: either may be gone first.
+  struct Outcome {
+    Signal told;
+    std::optional<Result<Value>> result;
+  };
+  const auto outcome = std::make_shared<Outcome>();
+  const Executor home = co_await asio::this_coro::executor;
+  asio::post(reading_, [this, outcome, home, function = std::move(function)]() mutable {
+    auto result = read(std::move(function));
+    asio::post(home, [outcome, result = std::move(result)]() mutable {
+      outcome->result = std::move(result);
+      outcome->told.notify();
+    });
+  });
+  while (!outcome->result) co_await outcome->told.wait();
+  co_return std::move(*outcome->result);
+}
+
+}  // namespace tinf::sqlite

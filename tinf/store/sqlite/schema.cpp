@@ -1,0 +1,99 @@
+#include "tinf/store/sqlite/schema.h"
+
+namespace tinf::sqlite {
+namespace {
+
+constexpr int kApplication = 0x74696e66;  // "tinf", in the file's header.
+
+// Each takes a file from the version that is its index to the next one.
+// version: rises by one with every change of any object. A body is the last column, so that the others are read without
+// it. A change holds what it replaced, so that a first set is written once: what it made is the object's row, or what
+// the next change of it replaced (`next`).
+constexpr const char* kMigrations[] = {
+    R"sql(
+CREATE TABLE meta(name TEXT PRIMARY KEY, value ANY) STRICT;
+
+CREATE TABLE cluster(
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  uid TEXT NOT NULL DEFAULT '',
+  kubernetes TEXT NOT NULL DEFAULT '',
+  present INTEGER NOT NULL DEFAULT 0,
+  offer TEXT NOT NULL DEFAULT '[]') STRICT;
+
+CREATE TABLE scope(
+  id INTEGER PRIMARY KEY,
+  cluster INTEGER NOT NULL REFERENCES cluster,
+  collection TEXT NOT NULL,
+  api_group TEXT NOT NULL,
+  api_version TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  wanted TEXT NOT NULL,
+  position TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  sum_high INTEGER NOT NULL,
+  sum_low INTEGER NOT NULL,
+  UNIQUE(cluster, collection)) STRICT;
+
+CREATE TABLE object(
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL REFERENCES scope,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  uid TEXT NOT NULL,
+  resource_version TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  hash_high INTEGER NOT NULL,
+  hash_low INTEGER NOT NULL,
+  body ANY NOT NULL) STRICT;
+CREATE UNIQUE INDEX object_key ON object(scope, namespace, name);
+
+CREATE TABLE change(
+  version INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL,
+  type INTEGER NOT NULL,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  next INTEGER,
+  previous_version INTEGER,
+  previous ANY) STRICT;
+)sql",
+};
+
+int version_of(Connection& connection) {
+  return static_cast<int>(connection.number("PRAGMA user_version"));
+}
+
+[[noreturn]] void refuse(const std::string& file, const std::string& why) {
+  throw Failure{Error(Code::Invalid, "database " + file + ": " + why), true};
+}
+
+}  // namespace
+
+void prepare_schema(Connection& connection, const std::string& file) {
+  // These take effect in an empty file only, and the second and third in none that is open elsewhere.
+  if (connection.number("SELECT count(*) FROM sqlite_schema") == 0) {
+    connection.run("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL");
+  } else if (connection.number("PRAGMA application_id") != kApplication) {
+    refuse(file, "it holds another program's tables: name another file");
+  }
+  // What a crash of the machine takes from a copy comes back from its cluster: no need to wait for the disk each time.
+  connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864");
+
+  const int found = version_of(connection);
+  if (found > kSchemaVersion) {
+    refuse(file, "its schema has version " + std::to_string(found) + ", this program knows up to " +
+                     std::to_string(kSchemaVersion) + ": use the newer program, or another file");
+  }
+  // Each step on its own: one that fails leaves the file at the version before it.
+  for (int version = found; version < kSchemaVersion; ++version) {
+    Transaction step(connection, "BEGIN IMMEDIATE");
+    if (version_of(connection) > version) continue;
+    connection.run(kMigrations[version]);
+    connection.run(("PRAGMA application_id = " + std::to_string(kApplication)).c_str());
+    connection.run(("PRAGMA user_version = " + std::to_string(version + 1)).c_str());
+    step.commit();
+  }
+}
+
+}  // namespace tinf::sqlite

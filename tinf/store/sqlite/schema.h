@@ -1,0 +1,14 @@
+// The tables, and how a file of an older version becomes one of this. docs/storage.md describes them for SQL users.
+#pragma once
+
+#include "tinf/store/sqlite/connection.h"
+
+namespace tinf::sqlite {
+
+inline constexpr int kSchemaVersion = 1;
+
+// On a connection that may write. Throws Failure; its error is Invalid where the file is another program's, or written
+// by a newer version of this one.
+void prepare_schema(Connection& connection, const std::string& file);
+
+}  // namespace tinf::sqlite

@@ -1,0 +1,382 @@
+// The strand's side of the file: which copies there are, who waits for changes, and what is known of clusters.
+#include "tinf/store/sqlite/sqlite_fleet_store.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/json.hpp>
+#include <set>
+
+#include "tinf/store/sqlite/fleet_view.h"
+#include "tinf/store/sqlite/sqlite_store.h"
+
+namespace tinf {
+
+using namespace sqlite;
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::size_t kBatchChanges = 256;  // Keeps one busy watch from holding the strand.
+
+json::array strings(const std::vector<std::string>& values) {
+  return json::array(values.begin(), values.end());
+}
+
+std::string offer_to_json(const std::vector<ResourceInfo>& offer) {
+  json::array list;
+  for (const ResourceInfo& info : offer) {
+    list.push_back(json::object{{"group", info.resource.group},
+                                {"version", info.resource.version},
+                                {"resource", info.resource.name},
+                                {"kind", info.kind},
+                                {"singular", info.singular},
+                                {"shortNames", strings(info.short_names)},
+                                {"categories", strings(info.categories)},
+                                {"verbs", strings(info.verbs)},
+                                {"namespaced", info.namespaced},
+                                {"preferred", info.preferred_version}});
+  }
+  return json::serialize(list);
+}
+
+// What the file says may have been written by hand: what cannot be read is left out.
+std::vector<ResourceInfo> offer_of_json(std::string_view text) {
+  boost::system::error_code error;
+  const json::value tree = json::parse({text.data(), text.size()}, error);
+  std::vector<ResourceInfo> offer;
+  if (error || !tree.is_array()) return offer;
+  for (const json::value& item : tree.get_array()) {
+    const json::object* one = item.if_object();
+    if (one == nullptr) continue;
+    const auto word = [&](const char* name) {
+      const json::value* value = one->if_contains(name);
+      return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+    };
+    const auto words = [&](const char* name) {
+      std::vector<std::string> out;
+      const json::value* value = one->if_contains(name);
+      if (value == nullptr || !value->is_array()) return out;
+      for (const json::value& each : value->get_array()) {
+        if (each.is_string()) out.emplace_back(each.get_string());
+      }
+      return out;
+    };
+    const auto flag = [&](const char* name) {
+      const json::value* value = one->if_contains(name);
+      return value != nullptr && value->is_bool() && value->get_bool();
+    };
+    offer.push_back(ResourceInfo{{word("group"), word("version"), word("resource")},
+                                 word("kind"),
+                                 word("singular"),
+                                 words("shortNames"),
+                                 words("categories"),
+                                 words("verbs"),
+                                 flag("namespaced"),
+                                 flag("preferred")});
+  }
+  return offer;
+}
+
+class SqliteFleetStore final : public FleetStore {
+ public:
+  SqliteFleetStore(Runtime& runtime, HistoryOptions options)
+      : runtime_(runtime), shared_(std::make_unique<Shared>(options)), alive_(std::make_shared<bool>(true)) {}
+
+  Result<void> open_file(std::string file);
+
+  Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) override;
+  Task<Result<void>> forget(std::string cluster, Resource resource) override;
+  Task<Result<void>> put_cluster(FleetCluster cluster) override;
+  std::size_t memory_bytes() const override { return copies_.size() * (sizeof(Copy) + 256); }
+
+  Task<Result<std::optional<FleetObject>>> get(std::string collection, FleetPlace place) const override;
+  Task<Result<FleetPage>> list(FleetQuery query) const override;
+  Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from) override;
+  StoreVersion version() const override { return shared_->history.version(); }
+  Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
+  std::vector<FleetCluster> clusters() const override;
+  std::vector<FleetScope> scopes() const override;
+  void on_clusters(std::function<void()> callback) override { on_clusters_ = std::move(callback); }
+
+ private:
+  class Watch;
+  struct KnownCopy {
+    std::shared_ptr<Copy> copy;
+    bool open = false;
+  };
+  struct Watched {
+    StoreVersion changed = 0;  // By the last change; what a watch has seen up to there needs no reading.
+    std::list<Watch*> watches;
+  };
+
+  void load(Connection& connection);
+  std::vector<CopyName> copies_of(const std::string& collection, const std::vector<std::string>& clusters) const;
+  void changed(const std::string& collection, StoreVersion version);
+  void clusters_changed() {
+    if (on_clusters_) on_clusters_();
+  }
+
+  Runtime& runtime_;
+  const std::unique_ptr<Shared> shared_;
+  std::map<std::pair<std::string, std::string>, KnownCopy> copies_;  // By cluster and collection.
+  std::map<std::string, FleetCluster> clusters_;
+  std::map<std::string, Watched> watched_;  // By collection. Never shrinks: watches refer to its elements.
+  std::list<Signal*> waiting_for_versions_;
+  std::function<void()> on_clusters_;
+  const std::shared_ptr<bool> alive_;  // For what the writing thread has posted.
+};
+
+// Reads for itself what the log holds: a slow reader costs nothing but its own expiry.
+class SqliteFleetStore::Watch final : public FleetWatch {
+ public:
+  Watch(SqliteFleetStore& store, std::string collection, StoreVersion from)
+      : store_(store), collection_(std::move(collection)), position_(from) {
+    Watched& watched = store_.watched_[collection_];
+    place_ = watched.watches.insert(watched.watches.end(), this);
+  }
+  ~Watch() override { store_.watched_[collection_].watches.erase(place_); }
+
+  Task<Result<FleetBatch>> next(TimePoint deadline) override {
+    while (true) {
+      if (cut_) co_return Error(Code::Cancelled, "the watch of " + collection_ + " was cut");
+      const StoreVersion now = store_.version();
+      const StoreVersion floor = store_.shared_->history.floor();
+      if (position_ < floor) {
+        co_return Error(Code::Expired,
+                        "too old resource version: " + std::to_string(position_) + " (" + std::to_string(floor) + ")");
+      }
+      if (fresh_ || store_.watched_[collection_].changed > position_) {
+        auto batch = co_await read();
+        if (!batch) co_return batch;
+        fresh_ = false;
+        position_ = batch->version;
+        if (!batch->changes.empty()) co_return batch;
+        continue;
+      }
+      position_ = std::max(position_, now);
+      if (!co_await changed_.wait_until(store_.runtime_.clock, deadline)) {
+        FleetBatch nothing;
+        nothing.version = position_;
+        co_return nothing;
+      }
+    }
+  }
+
+  void cut() override {
+    cut_ = true;
+    changed_.notify();
+  }
+
+  void wake() { changed_.notify(); }
+
+ private:
+  Task<Result<FleetBatch>> read() {
+    auto copies = store_.copies_of(collection_, {});
+    auto function = [copies = std::move(copies), collection = collection_, from = position_](Connection& connection) {
+      return read_changes(connection, copies, collection, from, kBatchChanges);
+    };
+    co_return co_await store_.shared_->database->read_elsewhere(std::move(function));
+  }
+
+  SqliteFleetStore& store_;
+  const std::string collection_;
+  std::list<Watch*>::iterator place_;
+  StoreVersion position_;
+  bool fresh_ = true;  // What happened before it was opened was not looked for yet.
+  bool cut_ = false;
+  Signal changed_;
+};
+
+void SqliteFleetStore::load(Connection& connection) {
+  shared_->history.load(connection);
+  Query known = connection.query("SELECT name, uid, kubernetes, offer FROM cluster");
+  while (known.step()) {
+    FleetCluster cluster;
+    cluster.name = known.text(0);
+    cluster.uid = known.text(1);
+    cluster.kubernetes = known.text(2);
+    cluster.offer = offer_of_json(known.text(3));
+    clusters_.emplace(cluster.name, cluster);
+  }
+  Query copies = connection.query(
+      "SELECT c.name, s.collection, s.id, s.api_group, s.api_version, s.resource, s.wanted, s.position, s.count,"
+      " s.sum_high, s.sum_low FROM scope s JOIN cluster c ON c.id = s.cluster");
+  while (copies.step()) {
+    CopyState state;
+    state.row = copies.number(2);
+    state.resource = Resource{std::string(copies.text(3)), std::string(copies.text(4)), std::string(copies.text(5))};
+    state.wanted = copies.text(6);
+    state.position = copies.text(7);
+    state.fingerprint.count = static_cast<std::uint64_t>(copies.number(8));
+    state.fingerprint.high = static_cast<std::uint64_t>(copies.number(9));
+    state.fingerprint.low = static_cast<std::uint64_t>(copies.number(10));
+    const std::string cluster(copies.text(0));
+    KnownCopy& one = copies_[{cluster, std::string(copies.text(1))}];
+    one.copy = std::make_shared<Copy>(cluster, std::move(state));
+  }
+}
+
+Result<void> SqliteFleetStore::open_file(std::string file) {
+  auto database = Database::open(std::move(file), [this](Connection& connection) { load(connection); });
+  if (!database) return database.error();
+  shared_->history.stored();
+  shared_->database = std::move(*database);
+  shared_->changed = [this, alive = std::weak_ptr(alive_), executor = runtime_.executor](const std::string& collection,
+                                                                                         StoreVersion version) {
+    asio::post(executor, [this, alive, collection, version] {
+      if (alive.lock()) changed(collection, version);
+    });
+  };
+  return Result<void>();
+}
+
+void SqliteFleetStore::changed(const std::string& collection, StoreVersion version) {
+  Watched& watched = watched_[collection];
+  watched.changed = std::max(watched.changed, version);
+  for (Watch* watch : watched.watches) watch->wake();
+  for (Signal* waiter : waiting_for_versions_) waiter->notify();
+}
+
+Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster, const Scope& scope) {
+  const std::pair name(cluster, scope.resource.group_resource());
+  KnownCopy& one = copies_[name];
+  if (one.open) return Error(Code::AlreadyExists, "the copy of " + name.second + " of " + cluster + " is open already");
+  if (!one.copy) {
+    CopyState empty;
+    empty.resource = scope.resource;
+    one.copy = std::make_shared<Copy>(cluster, std::move(empty));
+  }
+  one.open = true;
+  auto close = [this, name] { copies_[name].open = false; };
+  clusters_changed();
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*shared_, one.copy, scope, std::move(close)));
+}
+
+Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resource) {
+  const auto found = copies_.find({cluster, resource.group_resource()});
+  if (found == copies_.end()) co_return Result<void>();
+  if (found->second.open)
+    co_return Error(Code::AlreadyExists, "the copy of " + resource.group_resource() + " of " + cluster + " is in use");
+  const auto copy = found->second.copy;
+  Work work = work_on(
+      *shared_, copy, [&shared = *shared_, copy](Connection& connection) { copy->forget(connection, shared.history); },
+      copy->state().fingerprint.count + 1);
+  auto done = co_await shared_->database->write(std::move(work));
+  if (done) clusters_changed();
+  co_return done;
+}
+
+Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
+  clusters_[cluster.name] = cluster;
+  Work work;
+  work.write = [cluster](Connection& connection) {
+    const std::string offer = offer_to_json(cluster.offer);
+    connection
+        .query(
+            "INSERT INTO cluster(name, uid, kubernetes, present, offer) VALUES(?, ?, ?, ?, ?) ON CONFLICT(name)"
+            " DO UPDATE SET uid = excluded.uid, kubernetes = excluded.kubernetes, present = excluded.present,"
+            " offer = excluded.offer")
+        .bind(cluster.name)
+        .bind(cluster.uid)
+        .bind(cluster.kubernetes)
+        .bind(std::int64_t(cluster.present))
+        .bind(offer)
+        .run();
+  };
+  work.undo = [] {};
+  work.done = [] {};
+  auto done = co_await shared_->database->write(std::move(work));
+  clusters_changed();
+  co_return done;
+}
+
+std::vector<CopyName> SqliteFleetStore::copies_of(const std::string& collection,
+                                                  const std::vector<std::string>& clusters) const {
+  std::vector<CopyName> found;
+  for (const auto& [name, one] : copies_) {
+    if (name.second != collection) continue;
+    if (!clusters.empty() && std::find(clusters.begin(), clusters.end(), name.first) == clusters.end()) continue;
+    const std::int64_t row = one.copy->state().row;
+    if (row != 0) found.push_back(CopyName{row, name.first});
+  }
+  return found;
+}
+
+Task<Result<std::optional<FleetObject>>> SqliteFleetStore::get(std::string collection, FleetPlace place) const {
+  const auto copies = copies_of(collection, {place.cluster});
+  if (copies.empty()) co_return std::optional<FleetObject>();
+  auto function = [copy = copies.front(), key = std::move(place.key)](Connection& connection) {
+    return read_object(connection, copy, key);
+  };
+  co_return co_await shared_->database->read_elsewhere(std::move(function));
+}
+
+Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
+  auto copies = copies_of(query.collection, query.clusters);
+  auto function = [copies = std::move(copies), query = std::move(query)](Connection& connection) {
+    return read_page(connection, copies, query);
+  };
+  co_return co_await shared_->database->read_elsewhere(std::move(function));
+}
+
+Result<std::unique_ptr<FleetWatch>> SqliteFleetStore::watch(std::string collection, StoreVersion from) {
+  const StoreVersion floor = shared_->history.floor();
+  if (from < floor) {
+    return Error(Code::Expired,
+                 "too old resource version: " + std::to_string(from) + " (" + std::to_string(floor) + ")");
+  }
+  return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(collection), from));
+}
+
+Task<Result<void>> SqliteFleetStore::reach(StoreVersion wanted, TimePoint deadline) {
+  Signal moved;
+  struct Registered {
+    Registered(std::list<Signal*>& l, Signal* signal) : list(l), at(l.insert(l.end(), signal)) {}
+    ~Registered() { list.erase(at); }
+    Registered(const Registered&) = delete;
+    Registered& operator=(const Registered&) = delete;
+    std::list<Signal*>& list;
+    std::list<Signal*>::iterator at;
+  } registered(waiting_for_versions_, &moved);
+  while (version() < wanted) {
+    if (!co_await moved.wait_until(runtime_.clock, deadline) && version() < wanted) {
+      co_return Error(Code::Timeout, "Too large resource version: " + std::to_string(wanted) +
+                                         ", current: " + std::to_string(version()));
+    }
+  }
+  co_return Result<void>();
+}
+
+std::vector<FleetCluster> SqliteFleetStore::clusters() const {
+  std::vector<FleetCluster> all;
+  for (const auto& [name, cluster] : clusters_) all.push_back(cluster);
+  return all;
+}
+
+std::vector<FleetScope> SqliteFleetStore::scopes() const {
+  std::vector<FleetScope> all;
+  for (const auto& [name, one] : copies_) {
+    const CopyState state = one.copy->state();
+    if (!one.open && state.fingerprint.count == 0) continue;  // Forgotten.
+    FleetScope scope;
+    scope.cluster = name.first;
+    scope.resource = state.resource;
+    scope.objects = state.fingerprint.count;
+    all.push_back(std::move(scope));
+  }
+  return all;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FleetStore>> open_sqlite_fleet_store(Runtime& runtime, std::string file, SqliteOptions options) {
+  HistoryOptions history;
+  history.retained_changes = options.retained_changes;
+  history.retained_bytes = options.retained_bytes;
+  auto store = std::make_unique<SqliteFleetStore>(runtime, history);
+  auto opened = store->open_file(std::move(file));
+  if (!opened) return opened.error();
+  return std::unique_ptr<FleetStore>(std::move(store));
+}
+
+}  // namespace tinf
