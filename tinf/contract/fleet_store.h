@@ -50,7 +50,8 @@ struct FleetPage {
   FleetPage() = default;
 };
 
-// One entry of the history of a collection.
+// One entry of the history of a collection. Of several states of an object that one write brings, the last alone is
+// told, and the objects of one write in any order. An object whose uid changes leaves and is added.
 struct FleetChange {
   EventType type = EventType::Added;
   StoreVersion version = 0;
@@ -92,6 +93,7 @@ struct FleetCluster {
   std::vector<ResourceInfo> offer;  // The resources that it offers.
 
   FleetCluster() = default;
+  bool operator==(const FleetCluster&) const = default;
 };
 
 // One copy that is kept.
@@ -140,7 +142,7 @@ class FleetStore : public FleetReader {
   // AlreadyExists: it is open.
   virtual Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) = 0;
 
-  // Deletes a copy that is not open, object by object for those who watch.
+  // Deletes a copy, object by object for those who watch. Conflict: it is open.
   virtual Task<Result<void>> forget(std::string cluster, Resource resource) = 0;
 
   virtual Task<Result<void>> put_cluster(FleetCluster cluster) = 0;

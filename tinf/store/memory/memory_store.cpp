@@ -76,6 +76,25 @@ Result<std::vector<InventoryEntry>> BasicMemoryStore<Form>::measure(const Object
 }
 
 template <class Form>
+Journal::State BasicMemoryStore<Form>::state(const ObjectKey& key) const {
+  const Entry* found = find(KeyView{key.namespace_name, key.name});
+  return found == nullptr ? Journal::State() : Journal::State(Form::read(found->held), found->version);
+}
+
+template <class Form>
+std::vector<Journal::State> BasicMemoryStore<Form>::states(const ObjectKey& after, std::string_view namespace_name,
+                                                           std::size_t limit) const {
+  std::vector<Journal::State> found;
+  found.reserve(std::min(limit, entries_.size()));
+  auto it = entries_.upper_bound(std::max(KeyView{namespace_name, ""}, KeyView{after.namespace_name, after.name}));
+  for (; it != entries_.end() && found.size() < limit; ++it) {
+    if (!namespace_name.empty() && ByKey::key(*it).namespace_name != namespace_name) break;
+    found.emplace_back(Form::read(it->held), it->version);
+  }
+  return found;
+}
+
+template <class Form>
 ResourceVersion BasicMemoryStore<Form>::version() const {
   const std::shared_lock lock(mutex_);
   return version_;
@@ -169,7 +188,17 @@ Task<Result<void>> BasicMemoryStore<Form>::apply(EventBatch changes) {
 }
 
 template <class Form>
+void BasicMemoryStore<Form>::note(Edit& edit) {
+  if (journal_ == nullptr) return;
+  const auto before = [](const Entry& entry) { return Journal::State(Form::read(entry.held), entry.version); };
+  for (const auto& at : edit.leaving) journal_->note(before(*at), nullptr);
+  for (auto& change : edit.changed) change.version = journal_->note(before(*change.at), change.fresh);
+  for (auto& change : edit.added) change.version = journal_->note(Journal::State(), change.fresh);
+}
+
+template <class Form>
 void BasicMemoryStore<Form>::carry_out(Edit edit, ResourceVersion version) {
+  note(edit);
   for (const auto* changes : {&edit.added, &edit.changed}) {
     for (const auto& change : *changes) form_.learn(change.fresh);
   }
@@ -183,8 +212,8 @@ void BasicMemoryStore<Form>::carry_out(Edit edit, ResourceVersion version) {
   gone.reserve(edit.leaving.size() + edit.changed.size());
   {
     const std::unique_lock lock(mutex_);
-    for (auto& change : edit.added) insert(change.at, std::move(change.held));
-    for (auto& change : edit.changed) put(change.at, std::move(change.held), gone);
+    for (auto& change : edit.added) insert(change.at, std::move(change.held), change.version);
+    for (auto& change : edit.changed) put(change.at, std::move(change.held), change.version, gone);
     for (const auto& at : edit.leaving) erase(at, gone);
     version_ = std::move(version);
   }
@@ -209,18 +238,20 @@ void BasicMemoryStore<Form>::hold_better() {
 }
 
 template <class Form>
-void BasicMemoryStore<Form>::put(typename Entries::const_iterator at, Held fresh, std::vector<Held>& gone) {
+void BasicMemoryStore<Form>::put(typename Entries::const_iterator at, Held fresh, StoreVersion version,
+                                 std::vector<Held>& gone) {
   fingerprint_.remove(Form::hash(at->held));
   fingerprint_.add(Form::hash(fresh));
   object_bytes_ += Form::bytes(fresh) - Form::bytes(at->held);
   gone.push_back(std::exchange(at->held, std::move(fresh)));
+  at->version = version;
 }
 
 template <class Form>
-void BasicMemoryStore<Form>::insert(typename Entries::const_iterator hint, Held fresh) {
+void BasicMemoryStore<Form>::insert(typename Entries::const_iterator hint, Held fresh, StoreVersion version) {
   fingerprint_.add(Form::hash(fresh));
   object_bytes_ += Form::bytes(fresh);
-  const auto at = entries_.emplace_hint(hint, std::move(fresh));
+  const auto at = entries_.emplace_hint(hint, std::move(fresh), version);
   if constexpr (Form::kPacks) index_.insert(&*at);
 }
 

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "tinf/contract/store.h"
+#include "tinf/store/memory/journal.h"
 #include "tinf/store/memory/packed_form.h"
 #include "tinf/store/memory/plain_form.h"
 
@@ -29,7 +30,7 @@ namespace tinf {
 //                                  takes 40 bytes an object more, and says
 //   improves(), better(held)       whether, by what was learnt since, some may be held better, and how
 template <class Form>
-class BasicMemoryStore final : public Store {
+class BasicMemoryStore final : public JournaledStore {
  public:
   explicit BasicMemoryStore(Form form = Form()) : form_(std::move(form)) {}
   BasicMemoryStore(const BasicMemoryStore&) = delete;
@@ -47,21 +48,28 @@ class BasicMemoryStore final : public Store {
   Task<Result<void>> replace(Snapshot all) override;
   Task<Result<void>> apply(EventBatch changes) override;
 
+  void tell(Journal& journal) override { journal_ = &journal; }
+  Journal::State state(const ObjectKey& key) const override;
+  std::vector<Journal::State> states(const ObjectKey& after, std::string_view namespace_name,
+                                     std::size_t limit) const override;
+
   // Objects and tree together: bytes. Objects that others share count in full; dictionaries, which stores may share, do
   // not (ObjectPacker::memory_bytes()).
   std::size_t memory_bytes() const override;
 
-  // Tree node of 32 bytes, what holds the object, and malloc's header, as glibc rounds them; and what finds it.
-  static constexpr std::size_t kOverheadBytes = Form::kPacks ? 104 : 64;
+  // Tree node of 32 bytes, what holds the object, its version and malloc's header, as glibc rounds them; and what finds
+  // it.
+  static constexpr std::size_t kOverheadBytes = Form::kPacks ? 120 : 64;
 
  private:
   friend struct StoreBreaker;  // A test's: it alters what is held.
   using Held = typename Form::Held;
   struct Entry {
-    explicit Entry(Held h) : held(std::move(h)) {}
+    Entry(Held h, StoreVersion v) : held(std::move(h)), version(v) {}
 
     // Replaced in place by a later state of the same key: the order of the tree stands.
     mutable Held held;
+    mutable StoreVersion version;  // That a journal gave it; 0 without one.
   };
   struct ByKey {
     using is_transparent = void;
@@ -97,6 +105,7 @@ class BasicMemoryStore final : public Store {
       typename Entries::const_iterator at;  // The entry to change, or the one to stand before.
       ObjectPtr fresh;
       Held held;
+      StoreVersion version = 0;
     };
     std::vector<Change> added;  // In key order, as the others.
     std::vector<Change> changed;
@@ -107,12 +116,15 @@ class BasicMemoryStore final : public Store {
   const Entry* find(KeyView key) const;
 
   // All under the writer's lock. What leaves is put into `gone`, to be freed when the lock is.
-  void put(typename Entries::const_iterator at, Held fresh, std::vector<Held>& gone);
-  void insert(typename Entries::const_iterator hint, Held fresh);
+  void put(typename Entries::const_iterator at, Held fresh, StoreVersion version, std::vector<Held>& gone);
+  void insert(typename Entries::const_iterator hint, Held fresh, StoreVersion version);
   void erase(typename Entries::const_iterator at, std::vector<Held>& gone);
 
+  void note(Edit& edit);
   void carry_out(Edit edit, ResourceVersion version);
   void hold_better();
+
+  Journal* journal_ = nullptr;
 
   mutable std::shared_mutex mutex_;
   Form form_;
