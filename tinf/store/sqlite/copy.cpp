@@ -121,14 +121,14 @@ void Copy::forget(Connection& connection, History& history) {
   history.finish(connection);
   // The row stays, as the log refers to it.
   now_.fingerprint = Fingerprint();
-  now_.position = kKept;
+  now_.position.clear();
   keep(connection);
 }
 
 void Copy::stand_at(const Scope& scope, const ResourceVersion& version) {
   if (const std::string wanted = scope.id(); now_.wanted != wanted) {
     now_.wanted = wanted;
-    now_.position = kKept;
+    now_.position.clear();
   }
   now_.resource = scope.resource;
   if (!version.empty()) now_.position = version.text();

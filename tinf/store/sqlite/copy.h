@@ -13,16 +13,12 @@
 
 namespace tinf::sqlite {
 
-// The version of a copy that was kept for another scope, or that is not what its position stood for: no source knows
-// it, so that the copy is compared with what is there.
-inline constexpr const char* kKept = "kept";
-
 // What stands in the table `scope`.
 struct CopyState {
   std::int64_t row = 0;  // 0: it has none yet.
   Resource resource;     // In the version that its objects were last written in.
   std::string wanted;    // The id of the scope that it was last written for.
-  std::string position;
+  std::string position;  // Empty: it is not what any position stands for.
   Fingerprint fingerprint;
 };
 

@@ -110,6 +110,7 @@ class SqliteFleetStore final : public FleetStore {
   };
 
   void load(Connection& connection);
+  Error expired(StoreVersion version) const;
   std::vector<CopyName> copies_of(const std::string& collection, const std::vector<std::string>& clusters) const;
   void changed(const std::string& collection, StoreVersion version);
   void clusters_changed() {
@@ -122,6 +123,7 @@ class SqliteFleetStore final : public FleetStore {
   std::map<std::string, FleetCluster> clusters_;
   std::map<std::string, Watched> watched_;  // By collection. Never shrinks: watches refer to its elements.
   std::list<Signal*> waiting_for_versions_;
+  StoreVersion heard_ = 0;  // Of all changes up to here changed() was told: version() may be ahead of it.
   std::function<void()> on_clusters_;
   const std::shared_ptr<bool> alive_;  // For what the writing thread has posted.
 };
@@ -130,7 +132,7 @@ class SqliteFleetStore final : public FleetStore {
 class SqliteFleetStore::Watch final : public FleetWatch {
  public:
   Watch(SqliteFleetStore& store, std::string collection, StoreVersion from)
-      : store_(store), collection_(std::move(collection)), position_(from) {
+      : store_(store), collection_(std::move(collection)), position_(from), fresh_(from < store.heard_) {
     Watched& watched = store_.watched_[collection_];
     place_ = watched.watches.insert(watched.watches.end(), this);
   }
@@ -139,12 +141,6 @@ class SqliteFleetStore::Watch final : public FleetWatch {
   Task<Result<FleetBatch>> next(TimePoint deadline) override {
     while (true) {
       if (cut_) co_return Error(Code::Cancelled, "the watch of " + collection_ + " was cut");
-      const StoreVersion now = store_.version();
-      const StoreVersion floor = store_.shared_->history.floor();
-      if (position_ < floor) {
-        co_return Error(Code::Expired,
-                        "too old resource version: " + std::to_string(position_) + " (" + std::to_string(floor) + ")");
-      }
       if (fresh_ || store_.watched_[collection_].changed > position_) {
         auto batch = co_await read();
         if (!batch) co_return batch;
@@ -153,7 +149,7 @@ class SqliteFleetStore::Watch final : public FleetWatch {
         if (!batch->changes.empty()) co_return batch;
         continue;
       }
-      position_ = std::max(position_, now);
+      position_ = std::max(position_, store_.heard_);
       if (!co_await changed_.wait_until(store_.runtime_.clock, deadline)) {
         FleetBatch nothing;
         nothing.version = position_;
@@ -182,10 +178,15 @@ class SqliteFleetStore::Watch final : public FleetWatch {
   const std::string collection_;
   std::list<Watch*>::iterator place_;
   StoreVersion position_;
-  bool fresh_ = true;  // What happened before it was opened was not looked for yet.
+  bool fresh_;  // What happened before it was opened was not looked for yet.
   bool cut_ = false;
   Signal changed_;
 };
+
+Error SqliteFleetStore::expired(StoreVersion version) const {
+  return Error(Code::Expired, "too old resource version: " + std::to_string(version) + " (" +
+                                  std::to_string(shared_->history.floor()) + ")");
+}
 
 void SqliteFleetStore::load(Connection& connection) {
   shared_->history.load(connection);
@@ -220,6 +221,7 @@ Result<void> SqliteFleetStore::open_file(std::string file) {
   auto database = Database::open(std::move(file), [this](Connection& connection) { load(connection); });
   if (!database) return database.error();
   shared_->history.stored();
+  heard_ = version();
   shared_->database = std::move(*database);
   shared_->changed = [this, alive = std::weak_ptr(alive_), executor = runtime_.executor](const std::string& collection,
                                                                                          StoreVersion version) {
@@ -231,6 +233,7 @@ Result<void> SqliteFleetStore::open_file(std::string file) {
 }
 
 void SqliteFleetStore::changed(const std::string& collection, StoreVersion version) {
+  heard_ = std::max(heard_, version);
   Watched& watched = watched_[collection];
   watched.changed = std::max(watched.changed, version);
   for (Watch* watch : watched.watches) watch->wake();
@@ -246,9 +249,10 @@ Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster
     empty.resource = scope.resource;
     one.copy = std::make_shared<Copy>(cluster, std::move(empty));
   }
+  const bool known = one.copy->state().fingerprint.count > 0;
   one.open = true;
   auto close = [this, name] { copies_[name].open = false; };
-  clusters_changed();
+  if (!known) clusters_changed();
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*shared_, one.copy, scope, std::move(close)));
 }
 
@@ -256,7 +260,7 @@ Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resour
   const auto found = copies_.find({cluster, resource.group_resource()});
   if (found == copies_.end()) co_return Result<void>();
   if (found->second.open)
-    co_return Error(Code::AlreadyExists, "the copy of " + resource.group_resource() + " of " + cluster + " is in use");
+    co_return Error(Code::Conflict, "the copy of " + resource.group_resource() + " of " + cluster + " is in use");
   const auto copy = found->second.copy;
   Work work = work_on(
       *shared_, copy, [&shared = *shared_, copy](Connection& connection) { copy->forget(connection, shared.history); },
@@ -267,7 +271,8 @@ Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resour
 }
 
 Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
-  clusters_[cluster.name] = cluster;
+  const auto known = clusters_.find(cluster.name);
+  if (known != clusters_.end() && known->second == cluster) co_return Result<void>();
   Work work;
   work.write = [cluster](Connection& connection) {
     const std::string offer = offer_to_json(cluster.offer);
@@ -286,6 +291,8 @@ Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
   work.undo = [] {};
   work.done = [] {};
   auto done = co_await shared_->database->write(std::move(work));
+  if (!done) co_return done;
+  clusters_[cluster.name] = std::move(cluster);
   clusters_changed();
   co_return done;
 }
@@ -320,11 +327,7 @@ Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
 }
 
 Result<std::unique_ptr<FleetWatch>> SqliteFleetStore::watch(std::string collection, StoreVersion from) {
-  const StoreVersion floor = shared_->history.floor();
-  if (from < floor) {
-    return Error(Code::Expired,
-                 "too old resource version: " + std::to_string(from) + " (" + std::to_string(floor) + ")");
-  }
+  if (from < shared_->history.floor()) return expired(from);
   return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(collection), from));
 }
 

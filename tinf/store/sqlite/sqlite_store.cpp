@@ -41,7 +41,7 @@ SqliteStore::SqliteStore(Shared& shared, std::shared_ptr<Copy> copy, Scope scope
 ResourceVersion SqliteStore::version() const {
   CopyState state = copy_->state();
   const bool of_another = state.fingerprint.count > 0 && state.wanted != scope_.id();
-  return ResourceVersion(of_another ? kKept : std::move(state.position));
+  return of_another ? ResourceVersion() : ResourceVersion(std::move(state.position));
 }
 
 Result<ObjectPtr> SqliteStore::get(const ObjectKey& key) const {

@@ -1,6 +1,6 @@
 #include <filesystem>
 
-#include "tinf/contract/store_contract.h"
+#include "tinf/contract/fleet_contract.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
 
 namespace tinf::contract {
@@ -8,44 +8,35 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A file in a folder of its own, and what a store needs to live on it.
-struct Place {
-  Place() {
+struct Folder {
+  Folder() {
     std::string name = (fs::temp_directory_path() / "tinf-sqlite-XXXXXX").string();
-    folder = mkdtemp(name.data());
+    path = mkdtemp(name.data());
   }
-  ~Place() { fs::remove_all(folder); }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
+  ~Folder() { fs::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
 
-  std::string file() const { return folder / "fleet.db"; }
-  fs::path folder;
+  std::string file() const { return path / "fleet.db"; }
+  fs::path path;
 };
 
-struct Opened {
-  Opened() : store(open_sqlite_fleet_store(runtime, place.file()).value()) {}
-
-  Place place;
-  asio::io_context loop;
-  RealClock clock;
-  Metrics metrics;
-  Random random{1};
-  Runtime runtime{loop.get_executor(), clock, Log(), metrics, random};
-  std::unique_ptr<FleetStore> store;
-  std::unique_ptr<Store> copy;
-};
-
-StoreFactory one_copy() {
-  return [] {
-    auto opened = std::make_shared<Opened>();
-    Scope scope;
-    scope.resource = Resource{"", "v1", "configmaps"};
-    opened->copy = opened->store->open("cluster1", scope).value();
-    return StoreUnderTest{opened->copy.get(), opened->copy.get(), opened};
+FleetFactory in_a_file() {
+  return [](Runtime& runtime, std::size_t retained_changes) {
+    struct InAFolder {
+      Folder folder;
+      std::unique_ptr<FleetStore> store;  // The first to go.
+    };
+    auto both = std::make_shared<InAFolder>();
+    SqliteOptions options;
+    options.retained_changes = retained_changes;
+    both->store = open_sqlite_fleet_store(runtime, both->folder.file(), options).value();
+    return std::shared_ptr<FleetStore>(both, both->store.get());
   };
 }
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, StoreContract, ::testing::Values(one_copy()));
+INSTANTIATE_TEST_SUITE_P(SqliteFleetStore, FleetContract, ::testing::Values(in_a_file()));
+INSTANTIATE_TEST_SUITE_P(SqliteFleetStore, StoreContract, ::testing::Values(store_of(in_a_file())));
 
 }  // namespace
 }  // namespace tinf::contract
