@@ -2,6 +2,7 @@
 #include "tinf/base/first_of.h"
 #include "tinf/daemon/fleet.h"
 #include "tinf/daemon/process.h"
+#include "tinf/wiring/stores.h"
 #include "tinf/wiring/transports.h"
 
 namespace {
@@ -19,6 +20,8 @@ int main(int argc, char** argv) {
   const auto& options = std::get<tinf::daemon::InformerDaemonOptions>(parsed);
   tinf::daemon::Process process("informer", options.common);
 
+  auto store = tinf::wiring::open_fleet_store(process.runtime(), options.store);
+  if (!store) return process.fail(store.error());
   auto transport = tinf::wiring::open_transport(process.runtime(), options.common.broker, std::nullopt);
   if (!transport) return process.fail(transport.error());
   tinf::SessionOptions session_options;
@@ -30,7 +33,7 @@ int main(int argc, char** argv) {
   session_options.clusters = options.clusters;
   tinf::BrokerSession session(process.runtime(), **transport, std::move(session_options));
   tinf::daemon::EventPrinter printer(options.output, options.show_managed_fields);
-  tinf::daemon::Fleet fleet(process.runtime(), session, options, printer);
+  tinf::daemon::Fleet fleet(process.runtime(), session, options, printer, store->get());
 
   process.ready_when([&] { return fleet.missing(); });
   process.before_metrics([&] { fleet.refresh_metrics(); });

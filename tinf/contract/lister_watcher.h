@@ -63,11 +63,15 @@ struct SourceTraits {
   bool version_zero = false;      // Understands version "0".
   bool decimal_versions = false;  // A lower version means that history was rewound.
   bool ends_watches = false;      // At WatchOptions::timeout, so that a stream which outlives it is dead.
-  bool takes_up_stores = false;   // A watch may begin at the version of a store that was kept from an earlier life. Its
-                                  // stream says initial_events_end once the store is known to hold the source's set.
+  bool takes_up_stores = false;   // A watch may begin at the version of a store that was kept from an earlier life, or
+                                  // at kUnknownPosition where that has none. Its stream says initial_events_end once
+                                  // the store is known to hold the source's set.
 
   SourceTraits() = default;
 };
+
+// What a store that holds something is said to be at, where it is not what any position stands for.
+inline constexpr const char* kUnknownPosition = "?";
 
 // Not thread-safe: call from one strand. Must outlive the streams it opened.
 class ListerWatcher {

@@ -67,13 +67,15 @@ struct Fleet::Scoped {
   bool replaced = false;   // But another version of it is.
 };
 
-Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer)
+Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer,
+             FleetStore* store)
     : runtime_(runtime),
       session_(session),
       options_(options),
       printer_(printer),
       log_(runtime.log.with("informer")),
-      stores_(wiring::Stores::of(options.store).value()),
+      store_(store),
+      stores_(wiring::Stores::of(store ? wiring::kDefaultStore : options.store).value()),
       started_(runtime.clock.now()),
       last_change_(started_),
       progress_at_(started_),
@@ -111,6 +113,15 @@ std::vector<ResourceInfo> Fleet::wanted(const ClusterView& cluster) {
 void Fleet::on_cluster(const ClusterView& cluster) {
   const auto& named = options_.clusters;
   if (!named.empty() && std::find(named.begin(), named.end(), cluster.name) == named.end()) return;
+  if (store_) {
+    FleetCluster known;
+    known.name = cluster.name;
+    known.uid = cluster.presence.cluster_uid;
+    known.kubernetes = cluster.presence.kubernetes;
+    known.present = cluster.present;
+    known.offer = cluster.presence.resources;
+    tasks_.spawn(remember(std::move(known)));
+  }
   if (!cluster.present) {
     if (may_say(cluster.name, false))
       log_.warning("the cluster is away: its copy stays as it is", {{"cluster", cluster.name}});
@@ -132,21 +143,9 @@ bool Fleet::may_say(const std::string& cluster, bool is_here) {
 }
 
 void Fleet::match_scopes(const ClusterView& cluster) {
+  const std::vector<ResourceInfo> follow = wanted(cluster);
   std::set<Resource> keep;
-  for (const ResourceInfo& info : wanted(cluster)) {
-    keep.insert(info.resource);
-    const ScopeName name(cluster.name, info.resource);
-    if (leaving_.count(name) > 0) continue;  // It begins when the one before it has ended.
-    const auto held = scopes_.find(name);
-    if (held == scopes_.end()) {
-      start(cluster.name, info);
-    } else if (held->second->namespaced != info.namespaced) {
-      log_.info(info.namespaced ? "its objects are in namespaces now: followed anew"
-                                : "its objects are no longer in namespaces: followed anew",
-                {{"cluster", cluster.name}, {"resource", info.resource.group_resource()}});
-      let_go(held);
-    }
-  }
+  for (const ResourceInfo& info : follow) keep.insert(info.resource);
   for (auto& [name, scoped] : scopes_) {
     if (name.first != cluster.name) continue;
     const bool withdrawn = keep.count(name.second) == 0;
@@ -162,6 +161,55 @@ void Fleet::match_scopes(const ClusterView& cluster) {
     scoped->replaced = replaced;
   }
   retire_withdrawn();
+  if (store_) forget_unwanted(cluster.name, keep);
+
+  for (const ResourceInfo& info : follow) {
+    const ScopeName name(cluster.name, info.resource);
+    // It begins when the one before it has ended.
+    if (leaving_.count(CopyName(cluster.name, info.resource.group_resource())) > 0) continue;
+    const auto held = scopes_.find(name);
+    if (held == scopes_.end()) {
+      start(cluster.name, info);
+    } else if (held->second->namespaced != info.namespaced) {
+      log_.info(info.namespaced ? "its objects are in namespaces now: followed anew"
+                                : "its objects are no longer in namespaces: followed anew",
+                {{"cluster", cluster.name}, {"resource", info.resource.group_resource()}});
+      let_go(held);
+    }
+  }
+}
+
+Task<void> Fleet::remember(FleetCluster cluster) {
+  const std::string name = cluster.name;
+  auto written = co_await store_->put_cluster(std::move(cluster));
+  if (!written) log_.warning(written.error().message, {{"cluster", name}});
+}
+
+// A store that outlives the process may hold what an earlier one was asked for. Nobody keeps that up any more, so it
+// must not be taken for the present. What is merely not offered is no such thing.
+void Fleet::forget_unwanted(const std::string& cluster, const std::set<Resource>& wanted) {
+  if (options_.resources.empty() || !not_offered_[cluster].empty()) return;
+  std::set<std::string> keep;
+  for (const Resource& resource : wanted) keep.insert(resource.group_resource());
+  for (const FleetScope& scope : store_->scopes()) {
+    const CopyName copy(cluster, scope.resource.group_resource());
+    const bool held = scopes_.count(ScopeName(cluster, scope.resource)) > 0;
+    if (scope.cluster != cluster || held || keep.count(copy.second) > 0 || leaving_.count(copy) > 0) continue;
+    leaving_.insert(copy);
+    tasks_.spawn(forget(ScopeName(cluster, scope.resource)));
+  }
+}
+
+Task<void> Fleet::forget(ScopeName name) {
+  const std::string cluster = name.first;
+  const std::string resource = name.second.group_resource();
+  auto forgotten = co_await store_->forget(cluster, name.second);
+  leaving_.erase(CopyName(cluster, resource));
+  if (forgotten) {
+    log_.info("not asked for any more: its copy was deleted", {{"cluster", cluster}, {"resource", resource}});
+  } else {
+    log_.warning(forgotten.error().message, {{"cluster", cluster}, {"resource", resource}});
+  }
 }
 
 // A right that was taken away, perhaps by mistake, is no reason to forget what was seen. What is empty, as after a CRD
@@ -180,7 +228,7 @@ void Fleet::retire_withdrawn() {
 }
 
 Fleet::Scopes::iterator Fleet::let_go(Scopes::iterator at) {
-  leaving_.insert(at->first);
+  leaving_.insert(CopyName(at->first.first, at->first.second.group_resource()));
   tasks_.spawn(retire(at->first, std::move(at->second)));
   return scopes_.erase(at);
 }
@@ -193,10 +241,17 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   scope.field_selector = FieldSelector::parse(options_.field_selector)->canonical();
   scope.projection = options_.metadata_only ? Projection::Metadata : Projection::Full;
 
-  auto scoped =
-      std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced, stores_.open(info.resource));
-  Scoped* const self = scoped.get();
-  const Resource resource = info.resource;
+  auto copy = store_ ? store_->open(cluster, scope) : stores_.open(info.resource);
+  if (!copy) return log_.error(copy.error().message);
+  auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced, std::move(*copy));
+  if (!store_ || options_.output != OutputForm::None) print(*scoped);
+  scoped->informer.start();
+  scopes_.emplace(std::make_pair(cluster, info.resource), std::move(scoped));
+}
+
+void Fleet::print(Scoped& scoped) {
+  Scoped* const self = &scoped;
+  const Resource resource = scoped.informer.scope().resource;
   Handler handler;
   handler.on_add = [this, self, resource](const ObjectPtr& object, bool) {
     self->events->add();
@@ -218,18 +273,16 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   how.name = "print";
   how.resync = options_.resync;
   how.executor = printing_.get_executor();
-  auto registration = scoped->informer.add(std::move(handler), how);
+  auto registration = scoped.informer.add(std::move(handler), how);
   if (!registration) return log_.error(registration.error().message);
-  scoped->registration = std::move(*registration);
-  scoped->informer.start();
-  scopes_.emplace(std::make_pair(cluster, resource), std::move(scoped));
+  scoped.registration = std::move(*registration);
 }
 
 Task<void> Fleet::retire(ScopeName name, std::unique_ptr<Scoped> scoped) {
   co_await scoped->informer.stop();
   scoped->registration.reset();
   scoped = nullptr;  // Only now nothing at the broker session goes by its name any more.
-  leaving_.erase(name);
+  leaving_.erase(CopyName(name.first, name.second.group_resource()));
   if (!stopping_ && present(name.first)) match_scopes(session_.clusters().at(name.first));
 }
 
@@ -382,7 +435,7 @@ void Fleet::refresh_metrics() {
   std::size_t present = 0;
   for (const auto& [name, cluster] : session_.clusters()) present += cluster.present ? 1 : 0;
   clusters_gauge_->set(static_cast<double>(present));
-  learnt_bytes_gauge_->set(static_cast<double>(stores_.learnt_bytes()));
+  learnt_bytes_gauge_->set(static_cast<double>(store_ ? store_->memory_bytes() : stores_.learnt_bytes()));
   for (auto& [name, scoped] : scopes_) {
     scoped->objects->set(static_cast<double>(scoped->store->size()));
     scoped->store_bytes->set(static_cast<double>(scoped->store->memory_bytes()));

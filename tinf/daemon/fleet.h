@@ -21,7 +21,9 @@ namespace tinf::daemon {
 // Confined to the runtime's executor; handlers print on a thread of their own.
 class Fleet {
  public:
-  Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer);
+  // `store` keeps the copies; null: they are in memory, as options.store says.
+  Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptions& options, EventPrinter& printer,
+        FleetStore* store);
   ~Fleet();
 
   // Runs until cancelled; with --once, until everything asked for is there. Errors:
@@ -41,13 +43,18 @@ class Fleet {
  private:
   struct Scoped;  // One cluster's one resource.
 
-  using ScopeName = std::pair<std::string, Resource>;  // Cluster and resource.
+  using ScopeName = std::pair<std::string, Resource>;    // Cluster and resource.
+  using CopyName = std::pair<std::string, std::string>;  // Cluster and Resource::group_resource().
   using Scopes = std::map<ScopeName, std::unique_ptr<Scoped>>;
 
   void on_cluster(const ClusterView& cluster);
   bool may_say(const std::string& cluster, bool is_here);
   void match_scopes(const ClusterView& cluster);
+  void forget_unwanted(const std::string& cluster, const std::set<Resource>& wanted);
+  Task<void> forget(ScopeName name);
+  Task<void> remember(FleetCluster cluster);
   void start(const std::string& cluster, const ResourceInfo& info);
+  void print(Scoped& scoped);
   void retire_withdrawn();
   Scopes::iterator let_go(Scopes::iterator at);
   Task<void> retire(ScopeName name, std::unique_ptr<Scoped> scoped);
@@ -70,10 +77,11 @@ class Fleet {
   std::atomic<bool> set_told_ = false;
 
   // Confined to the executor.
-  wiring::Stores stores_;
+  FleetStore* const store_;
+  wiring::Stores stores_;  // Where that is null.
   Scopes scopes_;
   std::map<std::pair<std::string, bool>, TimePoint> said_at_;
-  std::set<ScopeName> leaving_;  // Scopes that end; no other of their names begins meanwhile.
+  std::set<CopyName> leaving_;  // Scopes that end; no other version of their resource begins meanwhile.
   bool stopping_ = false;
   std::map<std::string, std::set<std::string>> not_offered_;  // Spellings asked for, by cluster.
   std::set<std::pair<std::string, std::string>> told_not_offered_;

@@ -244,8 +244,8 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")
       ->group("What to follow");
   app.add_option("--store", options.store,
-                 "How the copies are kept: memory:, or memory:?compress=true for a third of the memory at the price of "
-                 "slower changes")
+                 "Where the copies are kept: memory:, or memory:?compress=true for a third of the memory at the price of "
+                 "slower changes, or sqlite:///path/to/file.db, which outlives this process")
       ->check(valid(wiring::check_store))
       ->type_name("STORE")
       ->capture_default_str()

@@ -82,7 +82,7 @@ TEST_F(OptionsTest, TheStoresThatThereAreOnTheCommandLineAndInAFile) {
   EXPECT_EQ(informer({"--config", file("a.yaml", "broker: h:1\nstore: memory:?compress=true\n")}).store,
             "memory:?compress=true");
   EXPECT_EQ(refused({"-b", "h:1", "--store", "disk:"}), 2);
-  EXPECT_THAT(said, HasSubstr("--store: there is no store \"disk:\"; use memory: or memory:?compress=true"));
+  EXPECT_THAT(said, HasSubstr("--store: there is no store \"disk:\"; use memory:, memory:?compress=true or sqlite:"));
   EXPECT_EQ(refused({"--config", file("b.yaml", "broker: h:1\nstore: memory:?compress=yes\n")}), 2);
   EXPECT_THAT(said, HasSubstr("memory:?compress=yes"));
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "tinf/contract/lister_watcher.h"
+
 namespace tinf {
 
 using namespace std::chrono_literals;
@@ -51,7 +53,9 @@ std::string BrokerChannel::version_of(const wire::Position& position, bool exact
 }
 
 void BrokerChannel::take_up(const ResourceVersion& from) {
-  if (store_ == nullptr || store_->size() == 0 || store_->version().text() != from.text()) return;
+  if (store_ == nullptr || store_->size() == 0) return;
+  const ResourceVersion held = store_->version();
+  if (held != from && !(held.empty() && from.text() == kUnknownPosition)) return;
   delivered = from.text();
   unproven = true;
   measure_all(position_of(from.text()));

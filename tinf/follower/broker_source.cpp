@@ -90,7 +90,8 @@ class BrokerSession::Source final : public ListerWatcher {
     auto opened = co_await channel(scope);
     if (!opened) co_return opened.error();
     auto channel = std::move(*opened);
-    if (channel->delivered.empty()) {
+    // Nothing was delivered yet, or not everything that was could be stored.
+    if (channel->delivered != options.from.text()) {
       channel->take_up(options.from);
       session_.pump(*channel);
     }

@@ -47,7 +47,9 @@ void drop_doubles(std::vector<ObjectPtr>& objects) {
 // A store on disk that was written through a transform holds nothing that its source could compare.
 ReflectorOptions reflector_options(const SharedInformerOptions& informer, const StoreReader& reader, Signal& changed) {
   ReflectorOptions options = informer.reflector;
-  if (!informer.transform && reader.size() > 0) options.held = reader.version();
+  if (!informer.transform && reader.size() > 0) {
+    options.held = reader.version().empty() ? ResourceVersion(kUnknownPosition) : reader.version();
+  }
   options.on_status = [then = std::move(options.on_status), &changed] {
     changed.notify();
     if (then) then();

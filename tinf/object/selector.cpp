@@ -262,6 +262,15 @@ std::optional<std::string_view> LabelSelector::required_value(std::string_view k
   return std::nullopt;
 }
 
+std::vector<std::pair<std::string_view, std::string_view>> LabelSelector::required() const {
+  std::vector<std::pair<std::string_view, std::string_view>> labels;
+  for (const auto& requirement : requirements_) {
+    if (requirement.op == Operator::In && requirement.values.size() == 1)
+      labels.emplace_back(requirement.key, requirement.values.front());
+  }
+  return labels;
+}
+
 Result<FieldSelector> FieldSelector::parse(std::string_view text) {
   FieldSelector selector;
   const auto invalid = [&](const std::string& why) {

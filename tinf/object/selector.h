@@ -34,6 +34,8 @@ class LabelSelector {
 
   // The one value that `key` must have, if there is one: lets an index answer instead of a walk.
   std::optional<std::string_view> required_value(std::string_view key) const;
+  // Every label that an object must have to be selected.
+  std::vector<std::pair<std::string_view, std::string_view>> required() const;
 
   bool operator==(const LabelSelector&) const = default;
 

@@ -62,6 +62,7 @@ TEST(LabelSelector, RefusesWhatKubernetesRefusesAndQuotesIt) {
 TEST(LabelSelector, NamesTheValueThatAnIndexCouldAnswer) {
   const auto parsed = LabelSelector::parse("app in (web),tier in (a,b),x!=y").value();
   EXPECT_EQ(parsed.required_value("app"), "web");
+  EXPECT_EQ(parsed.required(), (std::vector<std::pair<std::string_view, std::string_view>>{{"app", "web"}}));
   EXPECT_EQ(parsed.required_value("tier"), std::nullopt);
   EXPECT_EQ(parsed.required_value("x"), std::nullopt);
 }

@@ -1,19 +1,77 @@
 #include "tinf/wiring/stores.h"
 
+#include <charconv>
+
 #include "tinf/store/memory/memory_store.h"
+#include "tinf/store/sqlite/sqlite_fleet_store.h"
 
 namespace tinf::wiring {
+namespace {
+
+struct StoreName {
+  bool compress = false;
+  std::string file;  // Of SQLite; empty: in memory.
+  SqliteOptions sqlite;
+
+  static Result<StoreName> parse(const std::string& text);
+};
+
+Result<StoreName> StoreName::parse(const std::string& text) {
+  const auto unknown = [&text] {
+    return Error(Code::Invalid,
+                 "there is no store \"" + text + "\"; use memory:, memory:?compress=true or sqlite:///path/to/file.db");
+  };
+  StoreName name;
+  if (text == kDefaultStore) return name;
+  if (text == "memory:?compress=true") {
+    name.compress = true;
+    return name;
+  }
+  constexpr std::string_view kSqlite = "sqlite:";
+  if (!text.starts_with(kSqlite)) return unknown();
+  const std::size_t question = text.find('?');
+  name.file = text.substr(kSqlite.size(), question == std::string::npos ? question : question - kSqlite.size());
+  if (name.file.starts_with("//")) {
+    name.file.erase(0, 2);
+    if (!name.file.starts_with("/")) {
+      return Error(Code::Invalid, "store \"" + text + "\": behind sqlite:// stands an absolute path, as in " +
+                                      "sqlite:///var/lib/fleet.db; for a relative one write sqlite:fleet.db");
+    }
+  }
+  if (name.file.empty() || name.file.ends_with("/")) return unknown();
+  if (question == std::string::npos) return name;
+  constexpr std::string_view kChanges = "changes=";
+  const std::string option = text.substr(question + 1);
+  const char* const end = option.data() + option.size();
+  if (option.starts_with(kChanges)) {
+    const auto parsed = std::from_chars(option.data() + kChanges.size(), end, name.sqlite.retained_changes);
+    if (parsed.ec == std::errc() && parsed.ptr == end) return name;
+  }
+  return Error(Code::Invalid, "store \"" + text + "\": \"" + option +
+                                  "\" is not understood; a SQLite file takes changes=NUMBER, as in ?changes=100000");
+}
+
+}  // namespace
 
 Result<void> check_store(const std::string& name) {
-  const auto stores = Stores::of(name);
-  if (!stores) return stores.error();
+  const auto parsed = StoreName::parse(name);
+  if (!parsed) return parsed.error();
   return Result<void>();
 }
 
+Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name) {
+  auto parsed = StoreName::parse(name);
+  if (!parsed) return parsed.error();
+  if (parsed->file.empty()) return std::unique_ptr<FleetStore>();
+  return open_sqlite_fleet_store(runtime, std::move(parsed->file), parsed->sqlite);
+}
+
 Result<Stores> Stores::of(const std::string& name) {
-  if (name == kDefaultStore) return Stores(false);
-  if (name == "memory:?compress=true") return Stores(true);
-  return Error(Code::Invalid, "there is no store \"" + name + "\"; use memory: or memory:?compress=true");
+  const auto parsed = StoreName::parse(name);
+  if (!parsed) return parsed.error();
+  if (!parsed->file.empty())
+    return Error(Code::Invalid, "store \"" + name + "\": only copies in memory are to be had here, as memory:");
+  return Stores(parsed->compress);
 }
 
 std::unique_ptr<Store> Stores::open(const Resource& resource) {

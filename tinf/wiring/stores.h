@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "tinf/contract/store.h"
-#include "tinf/object/resource.h"
+#include "tinf/base/runtime.h"
+#include "tinf/contract/fleet_store.h"
 
 namespace tinf {
 class ObjectPacker;
@@ -15,17 +15,22 @@ class ObjectPacker;
 namespace tinf::wiring {
 
 // "memory:" holds objects as they came; "memory:?compress=true" holds them compressed, and takes longer to read and
-// write them.
+// write them. "sqlite:///var/lib/fleet.db" (or "sqlite:fleet.db", in the working folder) is a file, which outlives the
+// process; behind it "?changes=100000" says how many changes its log retains.
 inline constexpr const char* kDefaultStore = "memory:";
 
 // Invalid: not the name of a store that there is; the message lists those.
 Result<void> check_store(const std::string& name);
 
-// Makes stores of one kind. What one compressed store learns of a resource's objects serves all of that resource, so
-// they are written on one strand, as is this used.
+// A store that keeps a history and outlives the process. Null if `name` is that of a store in memory: Stores makes
+// those. Errors: Invalid, as check_store(), and what the store itself says when it is opened.
+Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name);
+
+// Makes stores in memory, of one kind, without a history. What one compressed store learns of a resource's objects
+// serves all of that resource, so they are written on one strand, as is this used.
 class Stores {
  public:
-  // Invalid: as check_store().
+  // Invalid: as check_store(), or one that is not in memory.
   static Result<Stores> of(const std::string& name);
 
   std::unique_ptr<Store> open(const Resource& resource);

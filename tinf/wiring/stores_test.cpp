@@ -73,12 +73,22 @@ TEST(Stores, ForgetWhatIsLearntWithTheLastOfThem) {
 
 TEST(Stores, AnyOtherNameIsRefusedWithThoseThereAre) {
   for (const std::string name : {"", "memory", "memory:?", "memory:?compress=yes", "memory:?compress=true&x",
-                                 "disk:", "memory://?compress=true", "MEMORY:"}) {
+                                 "disk:", "memory://?compress=true", "MEMORY:", "sqlite:", "sqlite:///", "sqlite:a/"}) {
     const auto checked = check_store(name);
     ASSERT_FALSE(checked) << name;
     EXPECT_EQ(checked.error().code, Code::Invalid);
     EXPECT_THAT(checked.error().message, AllOf(HasSubstr('"' + name + '"'), HasSubstr("memory:?compress=true")));
   }
+}
+
+TEST(Stores, InAFileAreNamedByItsPath) {
+  for (const std::string name : {"sqlite:fleet.db", "sqlite:///var/lib/fleet.db", "sqlite:/a.db?changes=1000"}) {
+    EXPECT_TRUE(check_store(name)) << name;
+    EXPECT_THAT(Stores::of(name).error().message, HasSubstr("memory:"));
+  }
+  EXPECT_THAT(check_store("sqlite://fleet.db").error().message, HasSubstr("sqlite:fleet.db"));
+  EXPECT_THAT(check_store("sqlite:a.db?changes=-1").error().message, HasSubstr("changes=NUMBER"));
+  EXPECT_THAT(check_store("sqlite:a.db?cache=shared").error().message, HasSubstr("\"cache=shared\""));
 }
 
 }  // namespace

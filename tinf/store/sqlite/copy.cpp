@@ -1,5 +1,7 @@
 #include "tinf/store/sqlite/copy.h"
 
+#include <algorithm>
+
 namespace tinf::sqlite {
 namespace {
 
@@ -8,6 +10,21 @@ std::int64_t sql(std::uint64_t number) {
 }
 
 }  // namespace
+
+Marks Marks::of(const Object& object) {
+  Marks marks;
+  marks.labels = object.labels();
+  std::ranges::sort(marks.labels);
+  if (const auto owners = object.json_at("/metadata/ownerReferences"); owners && owners->starts_with("[")) {
+    for (std::size_t i = 0;; ++i) {
+      auto uid = object.string_at("/metadata/ownerReferences/" + std::to_string(i) + "/uid");
+      if (!uid) break;
+      marks.owners.push_back(std::move(*uid));
+    }
+    std::ranges::sort(marks.owners);
+  }
+  return marks;
+}
 
 Copy::Copy(std::string cluster, CopyState stored)
     : cluster_(std::move(cluster)), now_(stored), stored_(std::move(stored)) {}
@@ -37,6 +54,9 @@ Copy::Row Copy::row_of(const Query& query, int first, const Object* object) {
   const std::string_view body = query.text(first + 5);
   row.bytes = body.size();
   row.equal = object != nullptr && row.hash == object->hash() && body == object->raw();
+  if (!row.equal) {
+    if (const auto held = Object::parse(body)) row.marks = Marks::of(**held);
+  }
   return row;
 }
 
@@ -166,7 +186,49 @@ void Copy::insert(Connection& connection, History& history, const Object& object
       .bind(sql(object.hash().low))
       .bind(object.raw())
       .run();
+  mark(connection, connection.last_row(), Marks(), Marks::of(object));
   now_.fingerprint.add(object.hash());
+}
+
+// Only what differs: most changes leave labels and owners alone.
+void Copy::mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now) {
+  const auto differences = [](const auto& from, const auto& to, const auto& leaves, const auto& comes) {
+    auto a = from.begin();
+    auto b = to.begin();
+    while (a != from.end() || b != to.end()) {
+      if (b == to.end() || (a != from.end() && *a < *b)) {
+        leaves(*a++);
+      } else if (a == from.end() || *b < *a) {
+        comes(*b++);
+      } else {
+        ++a, ++b;
+      }
+    }
+  };
+  differences(
+      old.labels, now.labels,
+      [&](const auto& label) {
+        connection.query("DELETE FROM label WHERE name = ? AND value = ? AND object = ?")
+            .bind(label.first)
+            .bind(label.second)
+            .bind(object)
+            .run();
+      },
+      [&](const auto& label) {
+        connection.query("INSERT OR IGNORE INTO label VALUES(?, ?, ?)")
+            .bind(label.first)
+            .bind(label.second)
+            .bind(object)
+            .run();
+      });
+  differences(
+      old.owners, now.owners,
+      [&](const auto& uid) {
+        connection.query("DELETE FROM owner WHERE uid = ? AND object = ?").bind(uid).bind(object).run();
+      },
+      [&](const auto& uid) {
+        connection.query("INSERT OR IGNORE INTO owner VALUES(?, ?)").bind(uid).bind(object).run();
+      });
 }
 
 void Copy::update(Connection& connection, History& history, const Row& row, const Object& object) {
@@ -185,6 +247,7 @@ void Copy::update(Connection& connection, History& history, const Row& row, cons
       .bind(object.raw())
       .bind(row.id)
       .run();
+  mark(connection, row.id, row.marks, Marks::of(object));
   now_.fingerprint.remove(row.hash);
   now_.fingerprint.add(object.hash());
 }
@@ -192,6 +255,7 @@ void Copy::update(Connection& connection, History& history, const Row& row, cons
 void Copy::remove(Connection& connection, History& history, const Row& row) {
   (void)history.deleted(connection, row.id, row.version, row.bytes);
   connection.query("DELETE FROM object WHERE id = ?").bind(row.id).run();
+  mark(connection, row.id, row.marks, Marks());
   now_.fingerprint.remove(row.hash);
 }
 

@@ -22,6 +22,14 @@ struct CopyState {
   Fingerprint fingerprint;
 };
 
+// What an object is found by beside its key, as the tables `label` and `owner` hold it; sorted.
+struct Marks {
+  std::vector<std::pair<std::string, std::string>> labels;
+  std::vector<std::string> owners;  // Their uids.
+
+  static Marks of(const Object& object);
+};
+
 // The writing functions are the writing thread's, in a transaction, and throw Failure; state() is thread-safe and
 // speaks of what is stored.
 class Copy {
@@ -50,6 +58,7 @@ class Copy {
     std::string uid;
     std::size_t bytes = 0;
     bool equal = false;  // To the object that it was looked up for.
+    Marks marks;         // Where it is not.
   };
   static std::optional<Row> find(Connection& connection, std::int64_t scope, std::string_view namespace_name,
                                  std::string_view name, const Object* object);
@@ -59,6 +68,7 @@ class Copy {
   void insert(Connection& connection, History& history, const Object& object);
   void update(Connection& connection, History& history, const Row& row, const Object& object);
   void remove(Connection& connection, History& history, const Row& row);
+  static void mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now);
   void keep(Connection& connection);
   void stand_at(const Scope& scope, const ResourceVersion& version);
 

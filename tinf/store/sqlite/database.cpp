@@ -78,6 +78,10 @@ Result<std::unique_ptr<Database>> Database::open(std::string file, const std::fu
   auto lock = FileLock::of(file);
   if (!lock) return lock.error();
   auto database = std::unique_ptr<Database>(new Database(file, std::move(*lock)));
+  // What it holds may be secret: nobody else is to read what SQLite would make for all. Its other files follow this
+  // one.
+  const int made = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (made >= 0) ::close(made);
   try {
     database->writing_ = std::make_unique<Connection>(file, Connection::Mode::ReadWrite);
     database->writing_->run("PRAGMA cache_size = -65536");

@@ -9,6 +9,9 @@
 namespace tinf::sqlite {
 namespace {
 
+// Objects of one label that are found by it, and then put in order; of more, those that are wanted are found in order.
+constexpr std::size_t kFew = 5000;
+
 StoreVersion meta(Connection& connection, std::string_view name) {
   Query query = connection.query("SELECT value FROM meta WHERE name = ?");
   query.bind(name);
@@ -56,41 +59,123 @@ bool take(FleetPage& page, const FleetQuery& wanted, FleetObject object) {
   return true;
 }
 
-// The part of a page that is of one copy. False: the page is full.
-bool read_copy(Connection& connection, const CopyName& copy, const FleetQuery& wanted, const ObjectKey& after,
-               FleetPage& page) {
-  const bool older = wanted.version && *wanted.version < page.version;
-  Undone undone = older ? undo(connection, copy, wanted, after) : Undone();
-  auto then = undone.begin();
-  Query query = connection.query(
-      "SELECT namespace, name, version, body FROM object WHERE scope = ?1 AND (namespace, name) > (?2, ?3)"
-      " AND (?4 = '' OR namespace = ?4) ORDER BY namespace, name");
-  query.bind(copy.row).bind(after.namespace_name).bind(after.name).bind(wanted.namespace_name);
-  while (query.step()) {
-    const std::string_view namespace_name = query.text(0);
-    const std::string_view name = query.text(1);
-    if (!wanted.namespace_name.empty() && namespace_name > wanted.namespace_name) break;
-    for (; then != undone.end() && std::pair<std::string_view, std::string_view>(
-                                       then->first.namespace_name, then->first.name) < std::pair(namespace_name, name);
-         ++then) {
-      if (then->second.object && !take(page, wanted, std::move(then->second))) return false;
-    }
-    if (then != undone.end() && then->first.namespace_name == namespace_name && then->first.name == name) {
-      FleetObject was = std::move((then++)->second);
-      if (was.object && !take(page, wanted, std::move(was))) return false;
-      continue;
-    }
-    FleetObject now;
-    now.cluster = copy.cluster;
-    now.version = static_cast<StoreVersion>(query.number(2));
-    now.object = object_of(namespace_name, name, query.text(3));
-    if (!take(page, wanted, std::move(now))) return false;
-  }
-  for (; then != undone.end(); ++then) {
-    if (then->second.object && !take(page, wanted, std::move(then->second))) return false;
-  }
-  return true;
+using KeyView = std::pair<std::string_view, std::string_view>;
+
+KeyView view(const ObjectKey& key) {
+  return {key.namespace_name, key.name};
 }
+
+// Objects that have a label, by copy and key, with the rows that they stand in.
+using Labelled = std::map<std::int64_t, std::map<ObjectKey, std::int64_t>>;
+
+// The rarest of the labels that a selector requires, and how often it occurs, up to a bound.
+struct Rarest {
+  std::string_view name, value;
+  std::size_t objects = kFew;
+};
+
+Rarest rarest(Connection& connection, const LabelSelector& labels) {
+  Rarest rarest;
+  for (const auto& [name, value] : labels.required()) {
+    Query query = connection.query("SELECT count(*) FROM (SELECT 1 FROM label WHERE name = ? AND value = ? LIMIT ?)");
+    query.bind(name).bind(value).bind(std::int64_t(kFew));
+    const auto objects = query.step() ? static_cast<std::size_t>(query.number(0)) : 0;
+    if (rarest.name.empty() || objects < rarest.objects) rarest = Rarest{name, value, objects};
+  }
+  return rarest;
+}
+
+Labelled find_labelled(Connection& connection, const Rarest& label) {
+  Labelled found;
+  Query query = connection.query(
+      "SELECT o.scope, o.namespace, o.name, o.id FROM label l CROSS JOIN object o ON o.id = l.object"
+      " WHERE l.name = ? AND l.value = ?");
+  query.bind(label.name).bind(label.value);
+  while (query.step()) {
+    found[query.number(0)].emplace(ObjectKey{std::string(query.text(1)), std::string(query.text(2))}, query.number(3));
+  }
+  return found;
+}
+
+// Builds a page from what is there now and what was there before it changed.
+class PageReader {
+ public:
+  PageReader(Connection& connection, const FleetQuery& wanted, FleetPage& page)
+      : connection_(connection), wanted_(wanted), page_(page) {
+    if (wanted.labels.empty()) return;
+    label_ = rarest(connection, wanted.labels);
+    if (!label_.name.empty() && label_.objects < kFew) labelled_ = find_labelled(connection, label_);
+  }
+
+  // The part of the page that is of one copy. False: the page is full.
+  bool read(const CopyName& copy, const ObjectKey& after) {
+    const bool older = wanted_.version && *wanted_.version < page_.version;
+    undone_ = older ? undo(connection_, copy, wanted_, after) : Undone();
+    then_ = undone_.begin();
+    const bool room = labelled_ ? read_labelled(copy, after) : read_rows(copy, after);
+    if (!room) return false;
+    for (; then_ != undone_.end(); ++then_) {
+      if (then_->second.object && !take(page_, wanted_, std::move(then_->second))) return false;
+    }
+    return true;
+  }
+
+ private:
+  bool read_labelled(const CopyName& copy, const ObjectKey& after) {
+    const auto& objects = (*labelled_)[copy.row];
+    for (auto at = objects.upper_bound(after); at != objects.end(); ++at) {
+      if (!wanted_.namespace_name.empty() && at->first.namespace_name != wanted_.namespace_name) continue;
+      Query query = connection_.query("SELECT version, body FROM object WHERE id = ?");
+      query.bind(at->second);
+      if (query.step() && !meet(copy, view(at->first), query, 0)) return false;
+    }
+    return true;
+  }
+
+  bool read_rows(const CopyName& copy, const ObjectKey& after) {
+    // In the order of the index, and a body is read only of what may be selected.
+    Query query = connection_.query(
+        label_.name.empty()
+            ? "SELECT namespace, name, version, body FROM object WHERE scope = ? AND (namespace, name) > (?, ?)"
+              " ORDER BY namespace, name"
+            : "SELECT o.namespace, o.name, o.version, o.body FROM object o WHERE o.scope = ?"
+              " AND (o.namespace, o.name) > (?, ?)"
+              " AND EXISTS (SELECT 1 FROM label l WHERE l.name = ? AND l.value = ? AND l.object = o.id)"
+              " ORDER BY o.namespace, o.name");
+    query.bind(copy.row).bind(after.namespace_name).bind(after.name);
+    if (!label_.name.empty()) query.bind(label_.name).bind(label_.value);
+    while (query.step()) {
+      if (!wanted_.namespace_name.empty() && query.text(0) != wanted_.namespace_name) break;
+      if (!meet(copy, KeyView(query.text(0), query.text(1)), query, 2)) return false;
+    }
+    return true;
+  }
+
+  // Takes an object that is there now, or what was in its place, after what was there before it. False: the page is
+  // full.
+  bool meet(const CopyName& copy, KeyView key, const Query& row, int version_column) {
+    for (; then_ != undone_.end() && view(then_->first) < key; ++then_) {
+      if (then_->second.object && !take(page_, wanted_, std::move(then_->second))) return false;
+    }
+    FleetObject found;
+    if (then_ != undone_.end() && view(then_->first) == key) {
+      found = std::move((then_++)->second);
+      return !found.object || take(page_, wanted_, std::move(found));
+    }
+    found.cluster = copy.cluster;
+    found.version = static_cast<StoreVersion>(row.number(version_column));
+    found.object = object_of(key.first, key.second, row.text(version_column + 1));
+    return take(page_, wanted_, std::move(found));
+  }
+
+  Connection& connection_;
+  const FleetQuery& wanted_;
+  FleetPage& page_;
+  Rarest label_;
+  std::optional<Labelled> labelled_;  // All that the label is on, where they are few.
+  Undone undone_;                     // Of the copy that is being read.
+  Undone::iterator then_;
+};
 
 }  // namespace
 
@@ -99,13 +184,14 @@ FleetPage read_page(Connection& connection, const std::vector<CopyName>& copies,
   FleetPage page;
   page.version = meta(connection, "version");
   if (query.version) check_retained(connection, *query.version);
+  PageReader reader(connection, query, page);
   for (const CopyName& copy : copies) {
     if (query.after && copy.cluster < query.after->cluster) continue;
     ObjectKey after;
     if (query.after && copy.cluster == query.after->cluster) after = query.after->key;
     // Nothing is named "": the first place of a namespace lies behind it.
     if (const ObjectKey first{query.namespace_name, ""}; after < first) after = first;
-    if (!read_copy(connection, copy, query, after, page)) break;
+    if (!reader.read(copy, after)) break;
   }
   if (query.version) page.version = std::min(page.version, *query.version);
   return page;

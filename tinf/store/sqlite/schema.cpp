@@ -48,6 +48,17 @@ CREATE TABLE object(
   body ANY NOT NULL) STRICT;
 CREATE UNIQUE INDEX object_key ON object(scope, namespace, name);
 
+CREATE TABLE label(
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  object INTEGER NOT NULL,
+  PRIMARY KEY(name, value, object)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE owner(
+  uid TEXT NOT NULL,
+  object INTEGER NOT NULL,
+  PRIMARY KEY(uid, object)) STRICT, WITHOUT ROWID;
+
 CREATE TABLE change(
   version INTEGER PRIMARY KEY,
   scope INTEGER NOT NULL,
@@ -57,6 +68,29 @@ CREATE TABLE change(
   next INTEGER,
   previous_version INTEGER,
   previous ANY) STRICT;
+
+CREATE VIEW objects AS
+  SELECT c.name AS cluster, s.api_group, s.api_version, s.resource, o.namespace, o.name, o.uid, o.resource_version,
+         o.version, json_extract(o.body, '$.metadata.labels') AS labels, o.id, o.body AS object
+  FROM object o JOIN scope s ON s.id = o.scope JOIN cluster c ON c.id = s.cluster;
+
+CREATE VIEW clusters AS
+  SELECT c.name, c.uid, c.kubernetes, c.present,
+         (SELECT coalesce(sum(s.count), 0) FROM scope s WHERE s.cluster = c.id) AS objects, c.offer
+  FROM cluster c;
+
+CREATE VIEW events AS
+  SELECT c.name AS cluster, o.namespace, json_extract(o.body, '$.lastTimestamp') AS last_seen,
+         json_extract(o.body, '$.type') AS type, json_extract(o.body, '$.reason') AS reason,
+         json_extract(o.body, '$.involvedObject.kind') AS kind, json_extract(o.body, '$.involvedObject.name') AS name,
+         json_extract(o.body, '$.message') AS message, o.body AS object
+  FROM scope s JOIN cluster c ON c.id = s.cluster JOIN object o ON o.scope = s.id WHERE s.collection = 'events';
+
+CREATE VIEW changes AS
+  SELECT h.version, c.name AS cluster, s.api_group, s.api_version, s.resource,
+         CASE h.type WHEN 0 THEN 'ADDED' WHEN 1 THEN 'MODIFIED' ELSE 'DELETED' END AS type, h.namespace, h.name,
+         h.previous
+  FROM change h JOIN scope s ON s.id = h.scope JOIN cluster c ON c.id = s.cluster;
 )sql",
 };
 
