@@ -16,6 +16,7 @@ namespace {
 constexpr Duration kMeasureEvery = 200ms;
 constexpr Duration kMeasureRound = 20s;
 constexpr std::size_t kMeasureAtLeast = 64;
+constexpr int kMeasureRest = 19;  // Times as long as the last part took nothing is measured.
 // A store that differs again so soon after its repair is altered faster than it is repaired, or does not take repairs.
 constexpr Duration kRepairAgain = 2s;
 constexpr Duration kRepairedFor = 30s;
@@ -34,13 +35,14 @@ wire::Position position_of(const std::string& version) {
 }  // namespace
 
 BrokerChannel::BrokerChannel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime,
-                             const StoreReader* store)
+                             const StoreReader* store, MeasurePace& pace)
     : cluster(std::move(cluster_name)),
       follower(scope, std::move(options), runtime.clock, runtime.random),
       heard_at(runtime.clock.now()),
       clock_(runtime.clock),
       log_(runtime.log.with("follower")),
-      store_(store) {
+      store_(store),
+      pace_(pace) {
   if (store_ == nullptr) return;
   follower.find_stored_with([store](const ObjectKey& key) {
     auto found = store->get(key);
@@ -82,13 +84,14 @@ bool BrokerChannel::check_store() {
   if (store_ == nullptr || delivered.empty() || follower.peek_delivery() != nullptr) return true;
   if (follower.position().epoch.empty()) return true;  // Not what it should be, and known not to be.
   bool equal = store_->fingerprint() == follower.inventory().fingerprint();
-  if (equal && measure_at_ <= clock_.now()) {
+  if (const TimePoint began = clock_.now(); equal && measure_at_ <= began && pace_.next <= began) {
     const std::size_t size = store_->size();
     const std::size_t part = std::max(kMeasureAtLeast, size / (kMeasureRound / kMeasureEvery));
-    measure_at_ = clock_.now() + kMeasureRound * part / std::max(size, part);
+    measure_at_ = began + kMeasureRound * part / std::max(size, part);
     const auto measured = store_->measure(measure_from_, part);
     equal = measured && *measured == follower.inventory().entries(KeyRange{measure_from_, {}}, part);
     measure_from_ = measured && measured->size() == part ? measured->back().key : ObjectKey();
+    pace_.next = clock_.now() + kMeasureRest * (clock_.now() - began);
   }
   if (equal) return true;
   if (repaired_at_ && clock_.now() - *repaired_at_ < kRepairAgain) return false;

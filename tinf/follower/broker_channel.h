@@ -12,11 +12,16 @@
 
 namespace tinf {
 
-// Confined to the session's strand. The store, if there is one, outlives it.
+// When stores may be measured again: of all channels of a session together, as a store on disk takes long.
+struct MeasurePace {
+  TimePoint next{};
+};
+
+// Confined to the session's strand. The store, if there is one, outlives it, and so does `pace`.
 class BrokerChannel {
  public:
   BrokerChannel(std::string cluster_name, const Scope& scope, FollowerOptions options, Runtime& runtime,
-                const StoreReader* store);
+                const StoreReader* store, MeasurePace& pace);
 
   // What a store is told to be at. A copy that is not exactly what its position stands for cannot go on from there
   // alone.
@@ -27,7 +32,8 @@ class BrokerChannel {
   void take_up(const ResourceVersion& from);
 
   // The store itself against what was received: its own bookkeeping every time, which is O(1), and the bytes of a part
-  // of it, so that all have their turn within a digest's interval. False: it was altered, and is being repaired: the
+  // of it, so that all have their turn within a digest's interval, or as soon as a twentieth of the strand's time
+  // allows. False: it was altered, and is being repaired: the
   // follower has something to ask.
   bool check_store();
 
@@ -50,6 +56,7 @@ class BrokerChannel {
   Clock& clock_;
   const Log log_;
   const StoreReader* const store_;
+  MeasurePace& pace_;
   TimePoint measure_at_{};                // The next part of the store.
   ObjectKey measure_from_;                // The next one begins here.
   std::optional<TimePoint> repaired_at_;  // By what was measured of the store.

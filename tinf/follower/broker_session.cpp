@@ -59,7 +59,7 @@ Task<Result<std::shared_ptr<BrokerChannel>>> BrokerSession::channel(const std::s
     const bool let_go = co_await closed_.wait_until(runtime_.clock, deadline);
     if (!let_go && channels_.count(name) > 0) co_return taken(cluster, scope);
   }
-  auto opened = std::make_shared<BrokerChannel>(cluster, scope, options_.follower, runtime_, store);
+  auto opened = std::make_shared<BrokerChannel>(cluster, scope, options_.follower, runtime_, store, measure_pace_);
   channels_.emplace(name, opened);
   if (reachable(cluster)) admission_.want(name);
   tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {

@@ -142,6 +142,7 @@ class BrokerSession {
     DigestLedger digests;
   };
   std::map<std::string, ProviderWords> words_;  // By cluster.
+  MeasurePace measure_pace_;
   std::map<ChannelName, std::shared_ptr<BrokerChannel>> channels_;
   std::weak_ptr<BrokerChannel> fed_;  // By the last message.
   Signal closed_;                     // One of them.
