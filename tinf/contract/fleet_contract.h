@@ -6,13 +6,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <map>
 #include <set>
-#include <stdexcept>
 
-#include "tinf/base/runtime.h"
+#include "tinf/contract/fleet_loop.h"
 #include "tinf/contract/fleet_store.h"
 #include "tinf/contract/store_contract.h"
 
@@ -21,37 +18,6 @@ namespace tinf::contract {
 // An empty store that runs on `runtime`, which outlives it, and retains at least this many of the latest changes. One
 // that is asked for few may retain more: only ExpiresWhatLiesBelowItsHistory counts on it, and makes kManyChanges.
 using FleetFactory = std::function<std::shared_ptr<FleetStore>(Runtime& runtime, std::size_t retained_changes)>;
-
-// An event loop of its own on the real clock, since a store may work on threads of its own.
-class FleetLoop {
- public:
-  Runtime& runtime() { return runtime_; }
-
-  // Runs one task to its end; what does not end in time fails the test.
-  template <class T>
-  T await(Task<T> task) {
-    std::optional<T> result;
-    TaskGroup group(loop_.get_executor());
-    group.spawn(keep(std::move(task), result));
-    const auto end = clock_.now() + std::chrono::seconds(30);
-    while (!result && clock_.now() < end) loop_.run_one_until(end);
-    if (!result) throw std::runtime_error("the awaited task did not end in time");
-    return std::move(*result);
-  }
-
- private:
-  template <class T>
-  static Task<void> keep(Task<T> task, std::optional<T>& result) {
-    result.emplace(co_await std::move(task));
-  }
-
-  asio::io_context loop_;
-  asio::executor_work_guard<asio::io_context::executor_type> waits_{loop_.get_executor()};
-  RealClock clock_;
-  Metrics metrics_;
-  Random random_{1};
-  Runtime runtime_{loop_.get_executor(), clock_, Log(), metrics_, random_};
-};
 
 class FleetContract : public ::testing::TestWithParam<FleetFactory> {
  protected:

@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "tinf/base/clock.h"
 #include "tinf/store/sqlite/schema.h"
@@ -18,6 +19,13 @@ namespace {
 
 constexpr std::size_t kRowsTogether = 2000;
 constexpr std::size_t kIdleReaders = 4;
+
+constexpr unsigned kTidyAfter = 64;        // Transactions.
+constexpr std::int64_t kFreePages = 1024;  // 16 MiB that the next changes will need again.
+constexpr std::int64_t kFreeShare = 8;     // More than an eighth of the file.
+constexpr int kVacuumPages = 256;
+constexpr std::uint64_t kAheadBytes = 64 << 20;
+constexpr std::chrono::seconds kHoldBackAgain(60);  // Where somebody else stayed in a transaction.
 constexpr const char* kReadCache = "PRAGMA cache_size = -16384; PRAGMA query_only = 1";
 
 }  // namespace
@@ -137,7 +145,35 @@ void Database::write_loop() {
       }
     }
     write_together(together);
+    if (++untidied_ >= kTidyAfter) tidy();
   }
+}
+
+// A file that is written for years while somebody always reads must neither grow nor stop. Each step is short.
+void Database::tidy() {
+  untidied_ = 0;
+  try {
+    const auto free = writing_->number("PRAGMA freelist_count");
+    if (free > kFreePages && free > writing_->number("PRAGMA page_count") / kFreeShare)
+      writing_->run(("PRAGMA incremental_vacuum(" + std::to_string(kVacuumPages) + ")").c_str());
+    // Readers that follow each other without a gap keep SQLite from beginning its log anew: then writing waits for
+    // those of now to end, while those that come read the file itself.
+    const auto now = std::chrono::steady_clock::now();
+    if (sizes().ahead > kAheadBytes && now >= hold_back_until_) {
+      const bool in_vain = writing_->number("PRAGMA wal_checkpoint(TRUNCATE)") != 0;
+      if (in_vain) hold_back_until_ = std::chrono::steady_clock::now() + kHoldBackAgain;
+    }
+  } catch (const Failure&) {  // Whoever writes next is told what is the matter.
+  }
+}
+
+Database::Sizes Database::sizes() const {
+  const auto size = [](const std::string& name) {
+    std::error_code none;
+    const auto bytes = std::filesystem::file_size(name, none);
+    return none ? std::uint64_t(0) : std::uint64_t(bytes);
+  };
+  return Sizes{size(file_), size(file_ + "-wal")};
 }
 
 void Database::write_together(std::vector<std::unique_ptr<Waiting>>& together) {

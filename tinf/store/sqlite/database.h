@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -53,6 +54,12 @@ class Database {
 
   const std::string& file() const { return file_; }
 
+  // Bytes on disk, of the file and of what is written ahead of it.
+  struct Sizes {
+    std::uint64_t file = 0, ahead = 0;
+  };
+  Sizes sizes() const;
+
  private:
   class FileLock;
   struct Waiting;
@@ -60,13 +67,17 @@ class Database {
   Database(std::string file, std::unique_ptr<FileLock> lock);
   void write_loop();
   void write_together(std::vector<std::unique_ptr<Waiting>>& together);
+  void tidy();
   void carry_out(std::vector<std::unique_ptr<Waiting>>& together);
   std::unique_ptr<Connection> borrow() const;
   void give_back(std::unique_ptr<Connection> connection) const;
 
   const std::string file_;
   const std::unique_ptr<FileLock> lock_;
-  std::unique_ptr<Connection> writing_;  // The thread's alone, once it runs.
+  // The thread's alone, once it runs.
+  std::unique_ptr<Connection> writing_;
+  unsigned untidied_ = 0;  // Transactions.
+  std::chrono::steady_clock::time_point hold_back_until_{};
 
   std::mutex mutex_;
   std::condition_variable changed_;

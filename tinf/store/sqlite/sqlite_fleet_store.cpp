@@ -17,6 +17,9 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t kBatchChanges = 256;  // Keeps one busy watch from holding the strand.
+constexpr Duration kMeasureAgain = std::chrono::seconds(5);
+constexpr Duration kWarnAgain = std::chrono::minutes(10);
+constexpr std::uint64_t kAheadIsMuch = 1 << 30;
 
 json::array strings(const std::vector<std::string>& values) {
   return json::array(values.begin(), values.end());
@@ -113,6 +116,7 @@ class SqliteFleetStore final : public FleetStore {
   Error expired(StoreVersion version) const;
   std::vector<CopyName> copies_of(const std::string& collection, const std::vector<std::string>& clusters) const;
   void changed(const std::string& collection, StoreVersion version);
+  void measure();
   void clusters_changed() {
     if (on_clusters_) on_clusters_();
   }
@@ -125,6 +129,9 @@ class SqliteFleetStore final : public FleetStore {
   std::list<Signal*> waiting_for_versions_;
   StoreVersion heard_ = 0;  // Of all changes up to here changed() was told: version() may be ahead of it.
   std::function<void()> on_clusters_;
+  std::shared_ptr<Gauge> file_bytes_, ahead_bytes_, version_gauge_;
+  TimePoint measured_at_{};
+  TimePoint warned_at_{};
   const std::shared_ptr<bool> alive_;  // For what the writing thread has posted.
 };
 
@@ -223,6 +230,11 @@ Result<void> SqliteFleetStore::open_file(std::string file) {
   shared_->history.stored();
   heard_ = version();
   shared_->database = std::move(*database);
+  Metrics& metrics = runtime_.metrics;
+  file_bytes_ = metrics.gauge("tinf_store_file_bytes", "The database's file.");
+  ahead_bytes_ = metrics.gauge("tinf_store_ahead_bytes", "What is written ahead of the database's file.");
+  version_gauge_ = metrics.gauge("tinf_store_version", "Of the last change of any copy.");
+  measure();
   shared_->changed = [this, alive = std::weak_ptr(alive_), executor = runtime_.executor](const std::string& collection,
                                                                                          StoreVersion version) {
     asio::post(executor, [this, alive, collection, version] {
@@ -238,6 +250,20 @@ void SqliteFleetStore::changed(const std::string& collection, StoreVersion versi
   watched.changed = std::max(watched.changed, version);
   for (Watch* watch : watched.watches) watch->wake();
   for (Signal* waiter : waiting_for_versions_) waiter->notify();
+  if (runtime_.clock.now() - measured_at_ >= kMeasureAgain) measure();
+}
+
+void SqliteFleetStore::measure() {
+  measured_at_ = runtime_.clock.now();
+  const Database::Sizes sizes = shared_->database->sizes();
+  file_bytes_->set(static_cast<double>(sizes.file));
+  ahead_bytes_->set(static_cast<double>(sizes.ahead));
+  version_gauge_->set(static_cast<double>(version()));
+  if (sizes.ahead < kAheadIsMuch || (warned_at_ != TimePoint() && measured_at_ - warned_at_ < kWarnAgain)) return;
+  warned_at_ = measured_at_;
+  runtime_.log.with("store").warning(
+      "much is written ahead of the database: a reader that stays in one transaction keeps it from being taken over",
+      {{"file", shared_->database->file()}, {"ahead_bytes", std::to_string(sizes.ahead)}});
 }
 
 Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster, const Scope& scope) {

@@ -1,25 +1,9 @@
-#include <filesystem>
-
 #include "tinf/contract/fleet_contract.h"
+#include "tinf/store/sqlite/folder_for_tests.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
 
 namespace tinf::contract {
 namespace {
-
-namespace fs = std::filesystem;
-
-struct Folder {
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "tinf-sqlite-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::string file() const { return path / "fleet.db"; }
-  fs::path path;
-};
 
 FleetFactory in_a_file() {
   return [](Runtime& runtime, std::size_t retained_changes) {
