@@ -441,5 +441,24 @@ TEST(HumanDuration, SpeaksAsKubectlDoes) {
   EXPECT_EQ(human_duration(24h * 800), "2y70d");
 }
 
+TEST_F(ApiHandlerTest, ReadingAloneRefusesWhatWritesInItsOwnWords) {
+  make_map("a");
+  ReadApi reading(time.runtime(), store, ResourceCatalog(), "write elsewhere");
+  ApiRequest request;
+  const auto ask = [&](std::string_view method, const std::string& path) {
+    request.method = method;
+    return time.await(reading.handle(request, *ResourcePath::parse(path), Query()));
+  };
+  EXPECT_EQ(names(ask("GET", std::string(kMaps))), "a ");
+  EXPECT_EQ(ask("GET", std::string(kMaps) + "/a").status, 200);
+  for (const auto* method : {"POST", "PUT", "PATCH", "DELETE"}) {
+    const auto refused = ask(method, std::string(kMaps) + "/a");
+    EXPECT_EQ(refused.status, 405) << method;
+    EXPECT_EQ(at(refused, {"message"}), "write elsewhere");
+    EXPECT_EQ(at(refused, {"reason"}), "MethodNotAllowed");
+  }
+  EXPECT_EQ(names(ask("GET", std::string(kMaps))), "a ");
+}
+
 }  // namespace
 }  // namespace tinf::api

@@ -24,6 +24,22 @@ using boost::system::error_code;
 namespace {
 
 constexpr Duration kSweep = std::chrono::seconds(1);
+constexpr std::size_t kMostWarnings = 8;
+
+// RFC 7234's 299, as kube-apiserver writes it and clients show it.
+template <class Head>
+void set_warnings(Head& head, const std::vector<std::string>& warnings) {
+  std::size_t count = 0;
+  for (const auto& warning : warnings) {
+    if (++count > kMostWarnings) break;
+    std::string quoted;
+    for (const char c : warning) {
+      if (c == '"' || c == '\\') quoted += '\\';
+      quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+    head.insert(http::field::warning, "299 - \"" + quoted + "\"");
+  }
+}
 
 std::string text(boost::beast::string_view view) {
   return std::string(view.data(), view.size());
@@ -266,6 +282,7 @@ Task<bool> ApiServer::Listener::answer(Stream& stream, Live& live, ApiResponse r
     http::response<http::empty_body> head(status, 11);
     head.set(http::field::content_type, response.content_type);
     head.set(http::field::cache_control, "no-cache, private");
+    set_warnings(head, response.warnings);
     head.keep_alive(false);
     head.chunked(true);
     http::response_serializer<http::empty_body> serializer(head);
@@ -276,6 +293,7 @@ Task<bool> ApiServer::Listener::answer(Stream& stream, Live& live, ApiResponse r
   http::response<http::string_body> message(status, 11);
   message.set(http::field::content_type, response.content_type);
   message.set(http::field::cache_control, "no-cache, private");
+  set_warnings(message, response.warnings);
   if (response.retry_after_seconds > 0) {
     message.set(http::field::retry_after, std::to_string(response.retry_after_seconds));
   }

@@ -168,7 +168,7 @@ Task<ApiResponse> ResourceApi::remove(Call& call) {
 }
 
 Task<ApiResponse> ResourceApi::remove_collection(Call& call) {
-  auto selection = Selection::parse(call.of(), call.path, call.query);
+  auto selection = Selection::parse(call.type, call.path, call.query);
   if (!selection) co_return ApiResponse(selection.error());
   ListMeta meta;
   auto objects = co_await select(call, *selection, meta);

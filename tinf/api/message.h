@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tinf/api/status.h"
 #include "tinf/base/task.h"
@@ -39,6 +40,7 @@ struct ApiResponse {
   std::string content_type = "application/json";
   std::string body;
   int retry_after_seconds = 0;
+  std::vector<std::string> warnings;       // Of what is right and yet not all: kubectl shows them.
   std::unique_ptr<ResponseStream> stream;  // Instead of a body.
 
   ApiResponse() = default;

@@ -39,7 +39,8 @@ std::string with_api_version(const Object& object, std::string_view api_version)
 }
 
 std::string Presentation::plain(const Object& object) const {
-  if (object.api_version() == type_->api_version()) return std::string(object.raw());
+  // Copies are told as they are; what is of another version was left out.
+  if (type_->mirrored || object.api_version() == type_->api_version()) return std::string(object.raw());
   return with_api_version(object, type_->api_version());
 }
 

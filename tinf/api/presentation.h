@@ -20,6 +20,7 @@ struct ListMeta {
   StoreVersion version = 0;
   std::string continue_token;
   std::optional<std::size_t> remaining;
+  std::size_t of_other_versions = 0;  // Not said there: objects that were left out, as is_of_version() says.
 
   ListMeta() = default;
 };

@@ -3,7 +3,7 @@
 #include <charconv>
 
 #include "tinf/api/presentation.h"
-#include "tinf/api/resource_api.h"
+#include "tinf/api/read_api.h"
 
 namespace tinf::api {
 namespace {
@@ -79,28 +79,33 @@ Answer<void> check_list_options(const Query& query) {
 
 }  // namespace
 
-Task<Answer<void>> ResourceApi::reach(const std::string& version) {
+Task<Answer<void>> ReadApi::reach(const std::string& version) {
   const auto wanted = number(version);
   if (!version.empty() && !wanted) co_return Status::bad_request("resourceVersion \"" + version + "\" is not a number");
-  if (!wanted || *wanted <= store_.version()) co_return Answer<void>();
-  auto reached = co_await store_.reach(*wanted, runtime_.clock.now() + kVersionPatience);
+  if (!wanted || *wanted <= reader_.version()) co_return Answer<void>();
+  auto reached = co_await reader_.reach(*wanted, runtime_.clock.now() + kVersionPatience);
   if (!reached) co_return Status::version_too_large(reached.error().message);
   co_return Answer<void>();
 }
 
-Task<ApiResponse> ResourceApi::get(Call& call) {
+Task<ApiResponse> ReadApi::get(Call& call) {
   auto reached = co_await reach(call.query.get("resourceVersion"));
   if (!reached) co_return ApiResponse(reached.error());
-  auto object = co_await store_.get(call.of().collection, call.key());
+  auto object = co_await reader_.get(call.of().collection, call.key());
   if (!object) co_return ApiResponse(Status::of(object.error(), call.of().resource(), call.path.name));
   if (*object == nullptr) co_return ApiResponse(Status::not_found(call.of().resource(), call.path.name));
+  if (!is_of_version(call.of(), **object)) {
+    Status other = Status::not_found(call.of().resource(), call.path.name);
+    other.message +=
+        " in version " + call.of().api_version() + ": it is held in " + std::string((*object)->api_version());
+    co_return ApiResponse(other);
+  }
   co_return answer(call, **object);
 }
 
-Task<Answer<std::vector<ObjectPtr>>> ResourceApi::select(Call& call, const Selection& selection, ListMeta& meta) {
+Task<Answer<std::vector<ObjectPtr>>> ReadApi::select(Call& call, const Selection& selection, ListMeta& meta) {
   if (auto fits = check_list_options(call.query); !fits) co_return fits.error();
-  PageQuery query;
-  query.namespace_name = selection.namespace_name();
+  PageQuery query = selection.query();
   query.limit = number(call.query.get("limit")).value_or(0);
   const auto limit = query.limit;
 
@@ -123,7 +128,7 @@ Task<Answer<std::vector<ObjectPtr>>> ResourceApi::select(Call& call, const Selec
 
   std::vector<ObjectPtr> chosen;
   while (true) {
-    auto page = co_await store_.list(call.of().collection, query);
+    auto page = co_await reader_.list(call.of().collection, query);
     if (!page) {
       if (page.error().code == Code::Expired) {
         co_return Status::expired("The provided continue parameter or resource version is too old: " +
@@ -135,18 +140,22 @@ Task<Answer<std::vector<ObjectPtr>>> ResourceApi::select(Call& call, const Selec
     std::size_t looked_at = 0;
     for (const auto& object : page->objects) {
       ++looked_at;
-      if (selection.matches(*object)) chosen.push_back(object);
+      if (selection.is_of_version(*object)) {
+        chosen.push_back(object);
+      } else {
+        ++meta.of_other_versions;
+      }
       if (limit > 0 && chosen.size() == limit) break;
     }
-    const std::size_t left = page->remaining + page->objects.size() - looked_at;
-    if (left == 0) break;
+    const std::size_t left = page->objects.size() - looked_at;
+    if (left == 0 && !page->more) break;
     const ObjectKey last = page->objects[looked_at - 1]->key();
     if (limit > 0 && chosen.size() == limit) {
       ContinueToken token;
       token.version = page->version;
       token.last = last;
       meta.continue_token = token.text();
-      if (!selection.selects()) meta.remaining = left;
+      if (page->remaining) meta.remaining = *page->remaining + left;
       break;
     }
     query.version = page->version;
@@ -155,13 +164,18 @@ Task<Answer<std::vector<ObjectPtr>>> ResourceApi::select(Call& call, const Selec
   co_return chosen;
 }
 
-Task<ApiResponse> ResourceApi::list(Call& call) {
-  auto selection = Selection::parse(call.of(), call.path, call.query);
+Task<ApiResponse> ReadApi::list(Call& call) {
+  auto selection = Selection::parse(call.type, call.path, call.query);
   if (!selection) co_return ApiResponse(selection.error());
   ListMeta meta;
   auto objects = co_await select(call, *selection, meta);
   if (!objects) co_return ApiResponse(objects.error());
-  co_return ApiResponse(presentation(call).list(*objects, meta));
+  ApiResponse response(presentation(call).list(*objects, meta));
+  if (meta.of_other_versions > 0) {
+    response.warnings.push_back(std::to_string(meta.of_other_versions) + " of " + call.of().collection +
+                                " are left out: they are held in another version than " + call.of().api_version());
+  }
+  co_return response;
 }
 
 }  // namespace tinf::api

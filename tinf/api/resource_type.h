@@ -30,6 +30,7 @@ struct ResourceType {
   bool built_in = true;         // Strategic merge patch knows its lists.
   bool has_status = false;      // status is written through its own subresource only.
   bool has_generation = false;  // metadata.generation counts changes of what is wanted.
+  bool mirrored = false;  // Its objects are copies of others': bytes of one version, and any field is selected on.
   std::vector<PrinterColumn> columns;
   std::string schema;  // OpenAPI v3, as JSON; empty: unknown.
 
@@ -40,10 +41,15 @@ struct ResourceType {
 };
 using ResourceTypePtr = std::shared_ptr<const ResourceType>;
 
+// The kind of an object of which a copy holds the metadata alone.
+inline constexpr std::string_view kPartialObjectMetadata = "PartialObjectMetadata";
+
 // Confined to one strand; the types handed out stay valid when the catalog changes.
 class ResourceCatalog {
  public:
-  ResourceCatalog();  // The built-in resources.
+  ResourceCatalog();                                                  // The built-in resources.
+  explicit ResourceCatalog(std::vector<ResourceTypePtr> of_mirrored)  // In the order in which they are offered.
+      : all_(std::move(of_mirrored)), built_in_(all_.size()) {}
 
   // Null if there is none.
   ResourceTypePtr find(const Resource& resource) const;

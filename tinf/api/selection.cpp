@@ -1,4 +1,4 @@
-// Which fields can be selected on: what kube-apiserver offers for each kind.
+// Which fields can be selected on: what kube-apiserver offers for each kind; of mirrored objects, any.
 #include "tinf/api/selection.h"
 
 #include <algorithm>
@@ -21,6 +21,7 @@ bool is_offered(const ResourceType& type, std::string_view path) {
       {"services", {"spec.clusterIP", "spec.type"}},
       {"replicasets.apps", {"status.replicas"}},
   };
+  if (type.mirrored) return true;
   if (path == "metadata.name" || (path == "metadata.namespace" && type.info.namespaced)) return true;
   const auto found = type.built_in ? offered.find(type.collection) : offered.end();
   return found != offered.end() && std::find(found->second.begin(), found->second.end(), path) != found->second.end();
@@ -28,16 +29,20 @@ bool is_offered(const ResourceType& type, std::string_view path) {
 
 }  // namespace
 
-Answer<Selection> Selection::parse(const ResourceType& type, const ResourcePath& path, const Query& query) {
-  Selection selection;
+bool is_of_version(const ResourceType& type, const Object& object) {
+  return !type.mirrored || object.api_version() == type.api_version() || object.kind() == kPartialObjectMetadata;
+}
+
+Answer<Selection> Selection::parse(const ResourceTypePtr& type, const ResourcePath& path, const Query& query) {
+  Selection selection(type);
   selection.namespace_ = path.namespace_name;
   auto labels = LabelSelector::parse(query.get("labelSelector"));
   if (!labels) return Status::bad_request("unable to parse requirement: " + labels.error().message);
   auto fields = FieldSelector::parse(query.get("fieldSelector"));
   if (!fields) return Status::bad_request("unable to parse the field selector: " + fields.error().message);
   for (const auto field : fields->paths()) {
-    if (!is_offered(type, field)) {
-      return Status::bad_request("field label not supported: " + std::string(field) + " (of " + type.collection + ")");
+    if (!is_offered(*type, field)) {
+      return Status::bad_request("field label not supported: " + std::string(field) + " (of " + type->collection + ")");
     }
   }
   selection.labels_ = std::move(*labels);
@@ -45,8 +50,17 @@ Answer<Selection> Selection::parse(const ResourceType& type, const ResourcePath&
   return selection;
 }
 
+PageQuery Selection::query() const {
+  PageQuery query;
+  query.namespace_name = namespace_;
+  query.labels = labels_;
+  query.fields = fields_;
+  return query;
+}
+
 bool Selection::matches(const Object& object) const {
   if (!namespace_.empty() && object.namespace_name() != namespace_) return false;
+  if (!is_of_version(object)) return false;
   return (labels_.empty() || labels_.matches(object)) && (fields_.empty() || fields_.matches(object));
 }
 

@@ -2,7 +2,7 @@
 // The meanings of resourceVersion "", "0" and N, and of sendInitialEvents, are those of kube-apiserver.
 #include <charconv>
 
-#include "tinf/api/resource_api.h"
+#include "tinf/api/read_api.h"
 
 namespace tinf::api {
 namespace {
@@ -40,9 +40,9 @@ Answer<void> check_watch_options(const Query& query) {
 
 }  // namespace
 
-Task<ApiResponse> ResourceApi::watch(Call& call) {
+Task<ApiResponse> ReadApi::watch(Call& call) {
   if (auto fits = check_watch_options(call.query); !fits) co_return ApiResponse(fits.error());
-  auto selection = Selection::parse(call.of(), call.path, call.query);
+  auto selection = Selection::parse(call.type, call.path, call.query);
   if (!selection) co_return ApiResponse(selection.error());
   const auto& version = call.query.get("resourceVersion");
   auto reached = co_await reach(version);
@@ -57,19 +57,18 @@ Task<ApiResponse> ResourceApi::watch(Call& call) {
   plan.end = runtime_.clock.now() +
              std::chrono::seconds(seconds > 0 ? std::min(seconds, kLongestWatchSeconds)
                                               : kShortestWatchSeconds + runtime_.random.below(kShortestWatchSeconds));
-  plan.initial_version = without_version ? store_.version() : number_or(version, 0);
+  plan.initial_version = without_version ? reader_.version() : number_or(version, 0);
   if (streaming_list || (without_version && !call.query.has("sendInitialEvents"))) {
-    PageQuery query;
-    query.namespace_name = selection->namespace_name();
-    auto page = co_await store_.list(call.of().collection, std::move(query));
+    PageQuery query = selection->query();
+    auto page = co_await reader_.list(call.of().collection, std::move(query));
     if (!page) co_return ApiResponse(Status::of(page.error(), call.of().resource(), ""));
     plan.initial_version = page->version;
     for (auto& object : page->objects) {
-      if (selection->matches(*object)) plan.initial.push_back(std::move(object));
+      if (selection->is_of_version(*object)) plan.initial.push_back(std::move(object));
     }
   }
 
-  auto watch = store_.watch(call.of().collection, plan.initial_version);
+  auto watch = reader_.watch(call.of().collection, plan.initial_version);
   ApiResponse response;
   if (!watch) {
     // The server's word for it is an event, not a status line: clients look there.

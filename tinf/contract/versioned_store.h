@@ -14,6 +14,7 @@
 #include "tinf/base/result.h"
 #include "tinf/base/task.h"
 #include "tinf/object/object.h"
+#include "tinf/object/selector.h"
 #include "tinf/object/watch_event.h"
 
 namespace tinf {
@@ -36,6 +37,8 @@ struct WritePrecondition {
 
 struct PageQuery {
   std::string namespace_name;           // Empty: all.
+  LabelSelector labels;                 // Empty: all.
+  FieldSelector fields;                 // Empty: all.
   std::optional<ObjectKey> after;       // Exclusive; the page starts with the next key.
   std::size_t limit = 0;                // 0: no limit.
   std::optional<StoreVersion> version;  // As of then; nothing: now.
@@ -43,11 +46,12 @@ struct PageQuery {
   PageQuery() = default;
 };
 
-// Objects in key order (namespace, then name), all as of `version`.
+// Objects in an order that their keys have, and always the same; all as of `version`.
 struct Page {
   std::vector<ObjectPtr> objects;
   StoreVersion version = 0;
-  std::size_t remaining = 0;  // How many more there are behind the last one.
+  bool more = false;                     // There may be others behind the last one; never without a last one.
+  std::optional<std::size_t> remaining;  // How many, where the store knows that without selecting.
 
   Page() = default;
 };
@@ -81,22 +85,12 @@ class VersionedWatch {
   virtual void cut() = 0;
 };
 
+// The reading half: all that an API server needs that takes no writes.
 // A collection is named like Resource::group_resource() names its resource; one that nobody has written to is empty.
-// Confined to one strand. A write has happened entirely or not at all when it returns.
-class VersionedStore {
+// Confined to one strand.
+class VersionedReader {
  public:
-  virtual ~VersionedStore() = default;
-
-  // AlreadyExists: there is an object with this key.
-  virtual Task<Result<ObjectPtr>> create(std::string collection, ObjectKey key, ObjectMaker make) = 0;
-
-  // NotFound: no such object. Conflict: `precondition` does not hold.
-  virtual Task<Result<ObjectPtr>> replace(std::string collection, ObjectKey key, WritePrecondition precondition,
-                                          ObjectMaker make) = 0;
-
-  // Returns the final state, as `make` built it. Errors as in replace().
-  virtual Task<Result<ObjectPtr>> remove(std::string collection, ObjectKey key, WritePrecondition precondition,
-                                         ObjectMaker make) = 0;
+  virtual ~VersionedReader() = default;
 
   // Null if there is no such object.
   virtual Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const = 0;
@@ -112,6 +106,22 @@ class VersionedStore {
 
   // Returns when the store has reached `version`. Timeout: it has not by `deadline`.
   virtual Task<Result<void>> reach(StoreVersion version, TimePoint deadline) = 0;
+};
+
+// Both halves. A write has happened entirely or not at all when it returns. Lists are in key order: namespace, then
+// name.
+class VersionedStore : public VersionedReader {
+ public:
+  // AlreadyExists: there is an object with this key.
+  virtual Task<Result<ObjectPtr>> create(std::string collection, ObjectKey key, ObjectMaker make) = 0;
+
+  // NotFound: no such object. Conflict: `precondition` does not hold.
+  virtual Task<Result<ObjectPtr>> replace(std::string collection, ObjectKey key, WritePrecondition precondition,
+                                          ObjectMaker make) = 0;
+
+  // Returns the final state, as `make` built it. Errors as in replace().
+  virtual Task<Result<ObjectPtr>> remove(std::string collection, ObjectKey key, WritePrecondition precondition,
+                                         ObjectMaker make) = 0;
 
   // Forgets the history up to now: older watches, versions and pages expire.
   virtual void compact() = 0;

@@ -178,9 +178,11 @@ Task<Result<Page>> VersionedMemoryStore::list(std::string collection, PageQuery 
     if (query.after && *query.after > first) return objects.upper_bound(*query.after);
     return objects.lower_bound(first);
   };
+  std::size_t remaining = 0;
   const auto take = [&](const ObjectPtr& object) {
+    if (!query.labels.matches(*object) || !query.fields.matches(*object)) return;
     if (query.limit > 0 && page.objects.size() == query.limit) {
-      ++page.remaining;
+      ++remaining;
     } else {
       page.objects.push_back(object);
     }
@@ -199,6 +201,8 @@ Task<Result<Page>> VersionedMemoryStore::list(std::string collection, PageQuery 
     if (then_at->second != nullptr) take(then_at->second);
     ++then_at;
   }
+  page.more = remaining > 0;
+  if (query.labels.empty() && query.fields.empty()) page.remaining = remaining;
   co_return page;
 }
 

@@ -90,6 +90,7 @@ TEST_F(VersionedMemoryStoreTest, PagesStayAtTheirVersionWhileObjectsComeGoAndCha
   EXPECT_EQ(names(*second), "c d ");
   EXPECT_EQ(second->objects[1]->resource_version(), "5");
   EXPECT_EQ(second->remaining, 0u);
+  EXPECT_FALSE(second->more);
   EXPECT_EQ(names(*list()), "a b d e ");
 }
 

@@ -1,0 +1,80 @@
+// ReadApi: the verbs that read resources: get, list, watch (read.cpp, watch.cpp); what writes is refused.
+// ResourceApi adds the verbs that write.
+#pragma once
+
+#include "tinf/api/message.h"
+#include "tinf/api/request.h"
+#include "tinf/api/resource_type.h"
+#include "tinf/api/selection.h"
+#include "tinf/api/watch_response.h"
+#include "tinf/base/runtime.h"
+#include "tinf/contract/versioned_store.h"
+
+namespace tinf::api {
+
+// Every answer is an object, a list, a stream or a Status. Confined to one strand; `reader` and `runtime` outlive it
+// and every stream it handed out.
+class ReadApi {
+ public:
+  // `why_read_only` is told to whoever writes: why that is refused, and where it can be done.
+  ReadApi(Runtime& runtime, VersionedReader& reader, ResourceCatalog catalog, std::string why_read_only);
+  virtual ~ReadApi() = default;
+
+  ReadApi(const ReadApi&) = delete;
+  ReadApi& operator=(const ReadApi&) = delete;
+
+  const ResourceCatalog& catalog() const { return catalog_; }
+
+  // Serves these resources from now on. Ends the watches of those that are not among them.
+  void serve(ResourceCatalog catalog);
+
+  Task<ApiResponse> handle(const ApiRequest& request, ResourcePath path, Query query);
+
+  // Ends every open watch, as a restart would.
+  void cut_watches();
+  std::size_t open_watches() const { return open_->size(); }
+
+ protected:
+  // One request in work; lives in handle()'s frame.
+  struct Call {
+    const ApiRequest& request;
+    ResourcePath path;
+    Query query;
+    ResourceTypePtr type;
+    Form form = Form::Plain;
+
+    Call(const ApiRequest& r, ResourcePath p, Query q) : request(r), path(std::move(p)), query(std::move(q)) {}
+    const ResourceType& of() const { return *type; }
+    ObjectKey key() const { return ObjectKey{path.namespace_name, path.name}; }
+    bool dry_run() const { return query.get("dryRun") == "All"; }
+    // Objects in namespaces are read across all of them, but each is found, and written, in one.
+    bool is_placed() const { return path.in_namespace || !of().info.namespaced; }
+  };
+
+  // Any method but GET.
+  virtual Task<ApiResponse> write(Call& call);
+
+  Presentation presentation(const Call& call);
+  ApiResponse answer(const Call& call, const Object& object, int status = 200);
+
+  // The objects that a list's options ask for; `meta` says the rest.
+  Task<Answer<std::vector<ObjectPtr>>> select(Call& call, const Selection& selection, ListMeta& meta);
+
+  // Constant after construction.
+  Runtime& runtime_;
+
+  // Confined to the strand.
+  ResourceCatalog catalog_;
+
+ private:
+  Task<ApiResponse> get(Call& call);
+  Task<ApiResponse> list(Call& call);
+  Task<ApiResponse> watch(Call& call);
+  Task<Answer<void>> reach(const std::string& version);
+
+  VersionedReader& reader_;
+  const std::string why_read_only_;
+  const OpenWatches open_;
+};
+
+}  // namespace tinf::api
