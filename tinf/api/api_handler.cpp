@@ -1,7 +1,8 @@
-// Health first, since it needs no token; then documents; then resources.
+// Health first, since it needs no token; then what is served.
 #include "tinf/api/api_handler.h"
 
-#include "tinf/api/discovery.h"
+#include "tinf/api/fleet_api.h"
+#include "tinf/api/resource_api.h"
 
 namespace tinf::api {
 namespace {
@@ -16,7 +17,10 @@ bool is_health(std::string_view path) {
 }  // namespace
 
 ApiHandler::ApiHandler(Runtime& runtime, VersionedStore& store, HandlerOptions options)
-    : options_(std::move(options)), store_(store), resources_(runtime, store) {}
+    : options_(std::move(options)), served_(std::make_unique<ResourceApi>(runtime, store)) {}
+
+ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions options)
+    : options_(std::move(options)), served_(std::make_unique<FleetApi>(runtime, fleet)) {}
 
 Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   Target target = Target::parse(request.target);
@@ -29,13 +33,7 @@ Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
     co_return ApiResponse(Status::unauthorized());
   }
   if (auto done = debug(request, target.path)) co_return std::move(*done);
-  if (request.method == "GET") {
-    if (auto document = discovery(resources_.catalog(), target.path, request.accept)) co_return std::move(*document);
-    if (auto document = openapi(resources_.catalog(), target.path)) co_return std::move(*document);
-  }
-  auto path = ResourcePath::parse(target.path);
-  if (!path) co_return ApiResponse(Status::unknown_path());
-  co_return co_await resources_.handle(request, std::move(*path), std::move(target.query));
+  co_return co_await served_->handle(request, std::move(target));
 }
 
 std::optional<ApiResponse> ApiHandler::debug(const ApiRequest& request, std::string_view path) {

@@ -3,7 +3,10 @@
 
 #include "tinf/api/bearer_tokens.h"
 #include "tinf/api/message.h"
-#include "tinf/api/resource_api.h"
+#include "tinf/api/served.h"
+#include "tinf/base/runtime.h"
+#include "tinf/contract/fleet_store.h"
+#include "tinf/contract/versioned_store.h"
 
 namespace tinf::api {
 
@@ -14,30 +17,30 @@ struct HandlerOptions {
   HandlerOptions() = default;
 };
 
-// Confined to one strand. `runtime` and `store` outlive it and its streams.
+// Confined to one strand. `runtime`, `store` and `fleet` outlive it and its streams.
 class ApiHandler {
  public:
+  // The API of one cluster, which lives in `store`.
   ApiHandler(Runtime& runtime, VersionedStore& store, HandlerOptions options = HandlerOptions());
+  // What is mirrored of many, to be read.
+  ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions options = HandlerOptions());
 
   // Before the first request.
-  Task<Result<void>> start() { return resources_.start(); }
+  Task<Result<void>> start() { return served_->start(); }
 
   Task<ApiResponse> handle(const ApiRequest& request);
 
   // Forgets the history, so that watches and pages from before expire.
-  void compact() { store_.compact(); }
-  void cut_watches() { resources_.cut_watches(); }
-  std::size_t open_watches() const { return resources_.open_watches(); }
+  void compact() { served_->compact(); }
+  void cut_watches() { served_->cut_watches(); }
+  std::size_t open_watches() const { return served_->open_watches(); }
 
  private:
   std::optional<ApiResponse> debug(const ApiRequest& request, std::string_view path);
 
   // Constant after construction.
   const HandlerOptions options_;
-  VersionedStore& store_;
-
-  // Confined to the strand.
-  ResourceApi resources_;
+  const std::unique_ptr<Served> served_;
 };
 
 }  // namespace tinf::api

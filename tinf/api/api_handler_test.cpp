@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tinf/api/columns.h"
+#include "tinf/api/read_api.h"
 #include "tinf/patch/json.h"
 #include "tinf/store/versioned_memory/versioned_memory_store.h"
 #include "tinf/testing/virtual_time.h"
@@ -443,11 +444,13 @@ TEST(HumanDuration, SpeaksAsKubectlDoes) {
 
 TEST_F(ApiHandlerTest, ReadingAloneRefusesWhatWritesInItsOwnWords) {
   make_map("a");
-  ReadApi reading(time.runtime(), store, ResourceCatalog(), "write elsewhere");
+  ReadApiOptions read_options;
+  read_options.why_read_only = "write elsewhere";
+  ReadApi reading(time.runtime(), store, std::move(read_options));
   ApiRequest request;
   const auto ask = [&](std::string_view method, const std::string& path) {
     request.method = method;
-    return time.await(reading.handle(request, *ResourcePath::parse(path), Query()));
+    return time.await(reading.handle(request, Target::parse(path)));
   };
   EXPECT_EQ(names(ask("GET", std::string(kMaps))), "a ");
   EXPECT_EQ(ask("GET", std::string(kMaps) + "/a").status, 200);

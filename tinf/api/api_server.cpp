@@ -49,9 +49,12 @@ std::string text(boost::beast::string_view view) {
 
 class ApiServer::Listener {
  public:
-  Listener(Runtime& runtime, VersionedStore& store, ApiOptions options)
+  // Makes `handler`, once the files it needs are read.
+  using MakeHandler = std::function<void(std::optional<ApiHandler>& handler, HandlerOptions options)>;
+
+  Listener(Runtime& runtime, MakeHandler make_handler, ApiOptions options)
       : runtime_(runtime),
-        store_(store),
+        make_handler_(std::move(make_handler)),
         options_(std::move(options)),
         log_(runtime.log.with("api")),
         acceptor_(runtime.executor),
@@ -89,7 +92,7 @@ class ApiServer::Listener {
 
   // Constant after listen().
   Runtime& runtime_;
-  VersionedStore& store_;
+  const MakeHandler make_handler_;
   const ApiOptions options_;
   const Log log_;
   std::optional<ssl::context> tls_;
@@ -132,7 +135,7 @@ Task<Result<void>> ApiServer::Listener::listen() {
   if (auto opened = open_tls(); !opened) co_return opened.error();
   const auto endpoint = parse_listen_address(options_.listen);
   if (!endpoint) co_return endpoint.error();
-  handler_.emplace(runtime_, store_, std::move(handler_options));
+  make_handler_(handler_, std::move(handler_options));
   auto started = co_await handler_->start();
   if (!started) co_return started.error();
 
@@ -351,7 +354,20 @@ Task<void> ApiServer::Listener::stream_out(Stream& stream, Live& live, ResponseS
 }
 
 ApiServer::ApiServer(Runtime& runtime, VersionedStore& store, ApiOptions options)
-    : listener_(std::make_unique<Listener>(runtime, store, std::move(options))) {}
+    : listener_(std::make_unique<Listener>(
+          runtime,
+          [&runtime, &store](std::optional<ApiHandler>& handler, HandlerOptions of) {
+            handler.emplace(runtime, store, std::move(of));
+          },
+          std::move(options))) {}
+
+ApiServer::ApiServer(Runtime& runtime, FleetReader& fleet, ApiOptions options)
+    : listener_(std::make_unique<Listener>(
+          runtime,
+          [&runtime, &fleet](std::optional<ApiHandler>& handler, HandlerOptions of) {
+            handler.emplace(runtime, fleet, std::move(of));
+          },
+          std::move(options))) {}
 
 ApiServer::~ApiServer() = default;
 

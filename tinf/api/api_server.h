@@ -8,6 +8,7 @@
 #include "tinf/base/result.h"
 #include "tinf/base/runtime.h"
 #include "tinf/base/task.h"
+#include "tinf/contract/fleet_store.h"
 #include "tinf/contract/versioned_store.h"
 
 namespace tinf::api {
@@ -28,16 +29,19 @@ struct ApiOptions {
   ApiOptions() = default;
 };
 
-// Confined to the runtime's strand. `runtime` and `store` outlive it.
+// Confined to the runtime's strand. `runtime`, `store` and `fleet` outlive it.
 class ApiServer {
  public:
+  // The API of one cluster, which lives in `store`.
   ApiServer(Runtime& runtime, VersionedStore& store, ApiOptions options);
+  // What is mirrored of many clusters, to be read.
+  ApiServer(Runtime& runtime, FleetReader& fleet, ApiOptions options);
   ~ApiServer();
 
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
-  // Reads the files, fills an empty store with what every cluster has, and opens the port.
+  // Reads the files, fills an empty store of one cluster with what every cluster has, and opens the port.
   // Invalid: an option is wrong or a file cannot be read. Unavailable: the address cannot be had.
   Task<Result<void>> listen();
 
@@ -51,7 +55,7 @@ class ApiServer {
   // Serves until cancelled; returns when the last connection has gone.
   Task<void> run();
 
-  // Forgets the store's history, so that watches and pages from before get 410.
+  // Forgets the history of one cluster's store, so that watches and pages from before get 410.
   void compact();
   // Ends every open watch in good order, as a restart would.
   void cut_watches();

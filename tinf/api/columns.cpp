@@ -378,6 +378,10 @@ json::value custom_cell(const PrinterColumn& column, const Tree& object, WallTim
 
 }  // namespace
 
+bool has_built_in_columns(const ResourceType& type) {
+  return type.built_in && built_in_columns().contains(type.collection);
+}
+
 std::string human_duration(std::chrono::seconds duration) {
   const auto seconds = duration.count();
   const auto both = [](std::int64_t a, const char* first, std::int64_t b, const char* second) {

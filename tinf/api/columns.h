@@ -14,6 +14,9 @@ namespace tinf::api {
 // metav1.TableColumnDefinition entries, as JSON.
 std::string column_definitions(const ResourceType& type);
 
+// False: without columns of its own it is shown by name and age.
+bool has_built_in_columns(const ResourceType& type);
+
 // One object's cells, in the order of the definitions.
 boost::json::array cells(const ResourceType& type, const boost::json::value& object, WallTime now);
 

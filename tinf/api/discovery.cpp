@@ -230,7 +230,7 @@ std::optional<ApiResponse> discovery(const ResourceCatalog& catalog, std::string
   return std::nullopt;
 }
 
-std::optional<ApiResponse> openapi(const ResourceCatalog& catalog, std::string_view path) {
+std::optional<ApiResponse> openapi(const ResourceCatalog& catalog, std::string_view path, std::string_view root) {
   constexpr std::string_view kV3 = "/openapi/v3";
   if (path == "/openapi/v2") {
     // An empty protobuf message is a document without definitions: kubectl then validates nothing itself.
@@ -248,7 +248,8 @@ std::optional<ApiResponse> openapi(const ResourceCatalog& catalog, std::string_v
       if (path == at) return ApiResponse(openapi_document(version));
       // The hash lets clients cache; it changes with the document.
       index[name] = json::object{
-          {"serverRelativeURL", at + "?hash=" + std::to_string(std::hash<std::string>()(openapi_document(version)))}};
+          {"serverRelativeURL",
+           std::string(root) + at + "?hash=" + std::to_string(std::hash<std::string>()(openapi_document(version)))}};
     }
   }
   if (path != kV3) return std::nullopt;

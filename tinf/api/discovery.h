@@ -14,7 +14,7 @@ namespace tinf::api {
 // Answers GET of /version, /api, /apis and what is below them but no resource. Nothing: not such a path.
 std::optional<ApiResponse> discovery(const ResourceCatalog& catalog, std::string_view path, std::string_view accept);
 
-// The same for /openapi/v2, /openapi/v3 and /openapi/v3/{api/v1,apis/G/V}.
-std::optional<ApiResponse> openapi(const ResourceCatalog& catalog, std::string_view path);
+// The same for /openapi/v2, /openapi/v3 and /openapi/v3/{api/v1,apis/G/V}. `root` stands in front of all paths.
+std::optional<ApiResponse> openapi(const ResourceCatalog& catalog, std::string_view path, std::string_view root);
 
 }  // namespace tinf::api

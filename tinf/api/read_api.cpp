@@ -1,6 +1,8 @@
 // From a request to its verb, and what the verbs share.
 #include "tinf/api/read_api.h"
 
+#include "tinf/api/discovery.h"
+
 namespace tinf::api {
 namespace {
 
@@ -11,11 +13,12 @@ bool is_answered_by(const ResourceType& type, const ResourcePath& path) {
 
 }  // namespace
 
-ReadApi::ReadApi(Runtime& runtime, VersionedReader& reader, ResourceCatalog catalog, std::string why_read_only)
+ReadApi::ReadApi(Runtime& runtime, VersionedReader& reader, ReadApiOptions options)
     : runtime_(runtime),
-      catalog_(std::move(catalog)),
+      catalog_(std::move(options.catalog)),
       reader_(reader),
-      why_read_only_(std::move(why_read_only)),
+      root_(std::move(options.root)),
+      why_read_only_(std::move(options.why_read_only)),
       open_(std::make_shared<std::set<WatchResponse*>>()) {}
 
 void ReadApi::serve(ResourceCatalog catalog) {
@@ -29,8 +32,15 @@ void ReadApi::cut_watches() {
   for (WatchResponse* open : *open_) open->cut();
 }
 
-Task<ApiResponse> ReadApi::handle(const ApiRequest& request, ResourcePath path, Query query) {
-  Call call(request, std::move(path), std::move(query));
+// Documents first; then resources.
+Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
+  if (request.method == "GET") {
+    if (auto document = discovery(catalog_, target.path, request.accept)) co_return std::move(*document);
+    if (auto document = openapi(catalog_, target.path, root_)) co_return std::move(*document);
+  }
+  auto path = ResourcePath::parse(target.path);
+  if (!path) co_return ApiResponse(Status::unknown_path());
+  Call call(request, std::move(*path), std::move(target.query));
   // A namespace's own path names it twice: as the place and as the object.
   call.type = catalog_.find(call.path.resource);
   if (call.type == nullptr || !is_answered_by(call.of(), call.path)) co_return ApiResponse(Status::unknown_path());

@@ -6,19 +6,26 @@
 #include "tinf/api/request.h"
 #include "tinf/api/resource_type.h"
 #include "tinf/api/selection.h"
+#include "tinf/api/served.h"
 #include "tinf/api/watch_response.h"
 #include "tinf/base/runtime.h"
 #include "tinf/contract/versioned_store.h"
 
 namespace tinf::api {
 
+struct ReadApiOptions {
+  ResourceCatalog catalog;
+  std::string root;           // What stands in front of its paths, for documents that name them.
+  std::string why_read_only;  // Told to whoever writes: why that is refused, and where it can be done.
+
+  ReadApiOptions() = default;
+};
+
 // Every answer is an object, a list, a stream or a Status. Confined to one strand; `reader` and `runtime` outlive it
 // and every stream it handed out.
-class ReadApi {
+class ReadApi : public Served {
  public:
-  // `why_read_only` is told to whoever writes: why that is refused, and where it can be done.
-  ReadApi(Runtime& runtime, VersionedReader& reader, ResourceCatalog catalog, std::string why_read_only);
-  virtual ~ReadApi() = default;
+  ReadApi(Runtime& runtime, VersionedReader& reader, ReadApiOptions options);
 
   ReadApi(const ReadApi&) = delete;
   ReadApi& operator=(const ReadApi&) = delete;
@@ -28,11 +35,10 @@ class ReadApi {
   // Serves these resources from now on. Ends the watches of those that are not among them.
   void serve(ResourceCatalog catalog);
 
-  Task<ApiResponse> handle(const ApiRequest& request, ResourcePath path, Query query);
-
-  // Ends every open watch, as a restart would.
-  void cut_watches();
-  std::size_t open_watches() const { return open_->size(); }
+  // `target`'s path is the one below the root.
+  Task<ApiResponse> handle(const ApiRequest& request, Target target) override;
+  void cut_watches() override;
+  std::size_t open_watches() const override { return open_->size(); }
 
  protected:
   // One request in work; lives in handle()'s frame.
@@ -73,6 +79,7 @@ class ReadApi {
   Task<Answer<void>> reach(const std::string& version);
 
   VersionedReader& reader_;
+  const std::string root_;
   const std::string why_read_only_;
   const OpenWatches open_;
 };

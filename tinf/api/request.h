@@ -17,6 +17,7 @@ class Query {
   static Query parse(std::string_view text);
 
   const std::string& get(std::string_view name) const;  // Empty if absent.
+  void set(std::string_view name, std::string value) { values_.insert_or_assign(std::string(name), std::move(value)); }
   bool has(std::string_view name) const { return values_.contains(name); }
   bool is_true(std::string_view name) const { return get(name) == "true" || get(name) == "1"; }
 

@@ -12,7 +12,7 @@ constexpr std::array kFirstNamespaces{"default", "kube-node-lease", "kube-public
 }  // namespace
 
 ResourceApi::ResourceApi(Runtime& runtime, VersionedStore& store)
-    : ReadApi(runtime, store, ResourceCatalog(), ""), store_(store) {}
+    : ReadApi(runtime, store, ReadApiOptions()), store_(store) {}
 
 Task<Result<void>> ResourceApi::start() {
   const auto type = catalog_.find(namespaces_resource());

@@ -12,7 +12,8 @@ class ResourceApi final : public ReadApi {
   ResourceApi(Runtime& runtime, VersionedStore& store);
 
   // Makes the namespaces that every cluster has, and serves the custom resources whose definitions the store holds.
-  Task<Result<void>> start();
+  Task<Result<void>> start() override;
+  void compact() override { store_.compact(); }
 
  private:
   // What became of an object that was to go.

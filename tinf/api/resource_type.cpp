@@ -69,7 +69,6 @@ std::vector<std::string> strings(const json::value* list) {
   return found;
 }
 
-// Kubernetes' order of versions: v10 before v2 before v1beta2 before v1alpha1 before anything else.
 std::tuple<int, int, int> priority(const std::string& version) {
   int major = 0;
   int minor = 0;
@@ -121,6 +120,10 @@ std::string lower(std::string text) {
 
 }  // namespace
 
+bool is_later_version(const std::string& version, const std::string& other) {
+  return priority(version) > priority(other);
+}
+
 const Resource& definitions_resource() {
   static const Resource resource{"apiextensions.k8s.io", "v1", "customresourcedefinitions"};
   return resource;
@@ -168,6 +171,12 @@ std::vector<ResourceTypePtr> ResourceCatalog::namespaced_collections() const {
   return types;
 }
 
+void ResourceCatalog::replace(const ResourceTypePtr& type) {
+  for (auto& served : all_) {
+    if (served->resource() == type->resource()) served = type;
+  }
+}
+
 void ResourceCatalog::replace_custom(const std::vector<ResourceTypePtr>& types) {
   all_.resize(built_in_);
   for (const auto& type : types) {
@@ -176,7 +185,7 @@ void ResourceCatalog::replace_custom(const std::vector<ResourceTypePtr>& types) 
   std::stable_sort(all_.begin() + static_cast<std::ptrdiff_t>(built_in_), all_.end(),
                    [](const ResourceTypePtr& a, const ResourceTypePtr& b) {
                      if (a->resource().group != b->resource().group) return a->resource().group < b->resource().group;
-                     return priority(a->resource().version) > priority(b->resource().version);
+                     return is_later_version(a->resource().version, b->resource().version);
                    });
 }
 

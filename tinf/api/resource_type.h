@@ -60,6 +60,9 @@ class ResourceCatalog {
   // One type per collection whose objects live in namespaces.
   std::vector<ResourceTypePtr> namespaced_collections() const;
 
+  // Serves this instead of the type of the same resource.
+  void replace(const ResourceTypePtr& type);
+
   // Serves these instead of all custom resources so far.
   void replace_custom(const std::vector<ResourceTypePtr>& types);
 
@@ -71,6 +74,9 @@ class ResourceCatalog {
 // What a CustomResourceDefinition makes the server serve: one type per served version.
 // 422 with causes: it cannot be served.
 Answer<std::vector<ResourceTypePtr>> types_of_definition(const boost::json::value& definition);
+
+// Kubernetes' order of versions: v10 before v2 before v1beta2 before v1alpha1 before anything else.
+bool is_later_version(const std::string& version, const std::string& other);
 
 // The resource of CustomResourceDefinitions themselves, and that of namespaces.
 const Resource& definitions_resource();

@@ -253,6 +253,14 @@ std::string LabelSelector::canonical() const {
   return text;
 }
 
+std::pair<LabelSelector, LabelSelector> LabelSelector::split(std::string_view key) const {
+  std::pair<LabelSelector, LabelSelector> parts;
+  for (const auto& requirement : requirements_) {
+    (requirement.key == key ? parts.first : parts.second).requirements_.push_back(requirement);
+  }
+  return parts;
+}
+
 std::optional<std::string_view> LabelSelector::required_value(std::string_view key) const {
   for (const auto& requirement : requirements_) {
     if (requirement.key == key && requirement.op == Operator::In && requirement.values.size() == 1) {

@@ -32,6 +32,9 @@ class LabelSelector {
   // it.
   std::string canonical() const;
 
+  // What it asks of `key`, and the rest: together they are this selector.
+  std::pair<LabelSelector, LabelSelector> split(std::string_view key) const;
+
   // The one value that `key` must have, if there is one: lets an index answer instead of a walk.
   std::optional<std::string_view> required_value(std::string_view key) const;
   // Every label that an object must have to be selected.

@@ -1,0 +1,190 @@
+// From a path to the view that it is about, and what a client should know of an answer beyond it.
+#include "tinf/api/fleet_api.h"
+
+#include <algorithm>
+
+#include "tinf/api/columns.h"
+#include "tinf/patch/json.h"
+
+namespace tinf::api {
+namespace {
+
+constexpr std::string_view kClusters = "/clusters/";
+constexpr std::size_t kMostNames = 10;  // In a message.
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kMostNames; ++i) text += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kMostNames) text += " and " + std::to_string(names.size() - kMostNames) + " more";
+  return text;
+}
+
+Status no_such_cluster(const std::string& name, const std::vector<std::string>& known) {
+  const Resource clusters{"", "", "clusters"};
+  Status status = Status::not_found(clusters, name);
+  status.message += known.empty() ? ": none is known yet" : ": known are " + listed(known);
+  return status;
+}
+
+std::vector<std::string> names_in(std::string_view text) {
+  std::vector<std::string> names;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    if (comma != 0) names.emplace_back(text.substr(0, comma));
+    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+  }
+  return names;
+}
+
+std::string why_read_only(const std::string& cluster) {
+  return cluster.empty()
+             ? "objects mirrored from clusters are read-only here: write to the cluster itself, whose name "
+               "stands before the first dot of the namespace or, where there is none, of the name"
+             : "objects mirrored from clusters are read-only here: write to the cluster " + cluster + " itself";
+}
+
+}  // namespace
+
+struct FleetApi::View {
+  // The columns of a custom resource, and of which state of which definition they are.
+  struct Learned {
+    std::string cluster;
+    StoreVersion version = 0;
+    ResourceTypePtr type;  // With them, as it stands in the catalog.
+  };
+
+  View(FleetApi& api, const std::string& name)
+      : cluster(name),
+        reader(api.fleet_, api.directory_, name.empty() ? api.fleet_forms_ : api.native_forms_, name),
+        resources(api.runtime_, reader, options_of(name)) {}
+
+  static ReadApiOptions options_of(const std::string& name) {
+    ReadApiOptions options;
+    if (!name.empty()) options.root = std::string(kClusters) + name;
+    options.why_read_only = why_read_only(name);
+    return options;
+  }
+
+  const std::string cluster;  // Empty: all.
+  FleetView reader;
+  ReadApi resources;
+  unsigned generation = 0;  // Of the directory, that its catalog is of.
+  std::map<Resource, Learned> learned;
+};
+
+FleetApi::FleetApi(Runtime& runtime, FleetReader& fleet) : runtime_(runtime), fleet_(fleet), directory_(fleet) {}
+
+FleetApi::~FleetApi() = default;
+
+FleetApi::View& FleetApi::view_of(const std::string& cluster) {
+  auto& view = views_[cluster];
+  if (view == nullptr) view = std::make_unique<View>(*this, cluster);
+  if (std::exchange(view->generation, directory_.generation()) != directory_.generation()) {
+    view->resources.serve(directory_.catalog(cluster));
+  }
+  return *view;
+}
+
+void FleetApi::cut_watches() {
+  for (auto& [cluster, view] : views_) view->resources.cut_watches();
+}
+
+std::size_t FleetApi::open_watches() const {
+  std::size_t open = 0;
+  for (const auto& [cluster, view] : views_) open += view->resources.open_watches();
+  return open;
+}
+
+Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
+  directory_.refresh();
+  std::string cluster;
+  if (target.path.starts_with(kClusters)) {
+    const auto end = std::min(target.path.find('/', kClusters.size()), target.path.size());
+    cluster = target.path.substr(kClusters.size(), end - kClusters.size());
+    target.path.erase(0, end);
+    if (!directory_.knows(cluster)) co_return ApiResponse(no_such_cluster(cluster, directory_.clusters()));
+  } else if (const auto names = names_in(target.query.get("clusters")); !names.empty()) {
+    std::string selector = target.query.get("labelSelector");
+    if (!selector.empty()) selector += ',';
+    selector += std::string(kClusterLabel) + " in (";
+    for (const auto& name : names) selector += (&name == &names.front() ? "" : ",") + name;
+    target.query.set("labelSelector", selector + ")");
+  }
+  View& view = view_of(cluster);
+  const auto path = ResourcePath::parse(target.path);
+  if (path) co_await learn_columns(view, request, *path);
+  const Query query = target.query;
+  auto response = co_await view.resources.handle(request, std::move(target));
+  if (path && request.method == "GET" && response.stream == nullptr) warn(view, *path, query, response);
+  co_return response;
+}
+
+// A definition may change at any time, so it is looked at whenever its columns are to be shown; it is read anew only
+// where it has changed.
+Task<void> FleetApi::learn_columns(View& view, const ApiRequest& request, const ResourcePath& path) {
+  const auto type = view.resources.catalog().find(path.resource);
+  if (type == nullptr || has_built_in_columns(*type)) co_return;
+  const auto form = negotiate(request.accept);
+  if (!form || *form != Form::Table) co_return;
+  const std::string definitions = definitions_resource().group_resource();
+  const auto cluster = directory_.cluster_with(definitions, type->collection, view.cluster);
+  if (!cluster) co_return;
+  const FleetPlace place{*cluster, ObjectKey{"", type->collection}};
+  auto definition = co_await fleet_.get(definitions, place);
+  if (!definition || !*definition) co_return;
+
+  auto& learned = view.learned[path.resource];
+  const bool is_same = learned.cluster == *cluster && learned.version == (*definition)->version;
+  if (is_same && learned.type == type) co_return;
+  auto with_columns = std::make_shared<ResourceType>(*type);
+  if (is_same) {
+    with_columns->columns = learned.type->columns;
+  } else {
+    with_columns->columns.clear();
+    const auto tree = parse_json((*definition)->object->raw());
+    if (!tree) co_return;
+    const auto types = types_of_definition(*tree);
+    for (const auto& defined : types ? *types : std::vector<ResourceTypePtr>()) {
+      if (defined->resource() == path.resource) with_columns->columns = defined->columns;
+    }
+  }
+  learned.cluster = *cluster;
+  learned.version = (*definition)->version;
+  learned.type = with_columns;
+  auto catalog = view.resources.catalog();
+  catalog.replace(learned.type);
+  view.resources.serve(std::move(catalog));
+}
+
+void FleetApi::warn(const View& view, const ResourcePath& path, const Query& query, ApiResponse& response) const {
+  const auto type = view.resources.catalog().find(path.resource);
+  if (type == nullptr) return;
+  std::vector<std::string> asked = names_in(query.get("clusters"));
+  std::ranges::sort(asked);
+  if (!view.cluster.empty()) {
+    asked = {view.cluster};
+  } else if (type->info.namespaced ? path.in_namespace : !path.name.empty()) {
+    const std::string& told = path.in_namespace ? path.namespace_name : path.name;
+    const auto parts = fleet_namespace(told);
+    if (!parts) {
+      response.warnings.push_back((path.in_namespace ? "the namespace \"" : "the name \"") + told +
+                                  "\" names no cluster: write <cluster>." + told +
+                                  (path.in_namespace ? ", or ask for all namespaces" : ""));
+      return;
+    }
+    asked = {parts->first};
+  }
+  for (const auto& name : asked) {
+    if (!directory_.knows(name)) response.warnings.push_back(no_such_cluster(name, directory_.clusters()).message);
+  }
+  auto away = directory_.away(type->collection);
+  if (!asked.empty()) {
+    std::erase_if(away, [&](const std::string& name) { return !std::ranges::binary_search(asked, name); });
+  }
+  if (away.empty()) return;
+  response.warnings.push_back("what is shown of " + type->collection + " may be old: " +
+                              (away.size() == 1 ? "the cluster " : std::to_string(away.size()) + " clusters ") +
+                              listed(away) + (away.size() == 1 ? " is away" : " are away"));
+}
+
+}  // namespace tinf::api

@@ -1,0 +1,44 @@
+// FleetApi: the copies of many clusters as a read-only Kubernetes API: all of them under the root, each with its own
+// names under /clusters/<name>.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "tinf/api/fleet_directory.h"
+#include "tinf/api/fleet_view.h"
+#include "tinf/api/read_api.h"
+#include "tinf/api/served.h"
+
+namespace tinf::api {
+
+// Confined to the runtime's strand. `runtime` and `fleet` outlive it and every stream it handed out.
+class FleetApi final : public Served {
+ public:
+  FleetApi(Runtime& runtime, FleetReader& fleet);
+  ~FleetApi() override;
+
+  Task<ApiResponse> handle(const ApiRequest& request, Target target) override;
+  void cut_watches() override;
+  std::size_t open_watches() const override;
+
+ private:
+  struct View;
+
+  View& view_of(const std::string& cluster);
+  Task<void> learn_columns(View& view, const ApiRequest& request, const ResourcePath& path);
+  void warn(const View& view, const ResourcePath& path, const Query& query, ApiResponse& response) const;
+
+  // Constant after construction.
+  Runtime& runtime_;
+  FleetReader& fleet_;
+  const std::shared_ptr<FleetForms> fleet_forms_ = std::make_shared<FleetForms>(Naming::Fleet);
+  const std::shared_ptr<FleetForms> native_forms_ = std::make_shared<FleetForms>(Naming::Native);
+
+  // Confined to the strand.
+  FleetDirectory directory_;
+  std::map<std::string, std::unique_ptr<View>> views_;  // By cluster; "" is all. Of clusters that are known.
+};
+
+}  // namespace tinf::api

@@ -1,0 +1,447 @@
+// A fleet's API without sockets: the copies of two clusters as kubectl and client libraries see them.
+#include "tinf/api/fleet_api.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tinf/api/api_handler.h"
+#include "tinf/patch/json.h"
+#include "tinf/store/memory/fleet_memory_store.h"
+#include "tinf/testing/virtual_time.h"
+
+namespace tinf::api {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using tinf::testing::VirtualTime;
+
+constexpr std::string_view kTable = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+constexpr std::string_view kMetadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+constexpr std::string_view kAggregated =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+
+struct FleetApiTest : ::testing::Test {
+  VirtualTime time;
+  FleetMemoryStore store{time, options()};
+  std::map<std::pair<std::string, Resource>, std::unique_ptr<Store>> copies;
+  std::map<std::string, FleetCluster> clusters;
+  ApiHandler handler{time.runtime(), store};
+
+  static FleetMemoryOptions options() {
+    FleetMemoryOptions options;
+    options.first_version = 1000;
+    options.retained_changes = 50;
+    return options;
+  }
+
+  static ResourceInfo info(const std::string& kind) {
+    static const std::map<std::string, ResourceInfo> known{
+        {"Pod", {{"", "v1", "pods"}, "Pod", "pod", {"po"}, {"all"}, {"create", "get", "list", "watch"}, true, true}},
+        {"Node", {{"", "v1", "nodes"}, "Node", "node", {"no"}, {}, {"get", "list", "watch"}, false, true}},
+        {"Namespace", {{"", "v1", "namespaces"}, "Namespace", "namespace", {"ns"}, {}, {"get"}, false, true}},
+        {"Event", {{"", "v1", "events"}, "Event", "event", {"ev"}, {}, {"get", "list", "watch"}, true, true}},
+        {"Widget", {{"example.com", "v1", "widgets"}, "Widget", "widget", {"wd"}, {"toys"}, {"get"}, true, true}},
+        {"OldWidget", {{"example.com", "v1beta1", "widgets"}, "Widget", "widget", {}, {}, {"get"}, true, false}},
+        {"CustomResourceDefinition",
+         {{"apiextensions.k8s.io", "v1", "customresourcedefinitions"},
+          "CustomResourceDefinition",
+          "customresourcedefinition",
+          {"crd"},
+          {},
+          {"get"},
+          false,
+          true}},
+    };
+    return known.at(kind);
+  }
+
+  void put_cluster(const std::string& cluster, bool present = true) {
+    FleetCluster& known = clusters[cluster];
+    known.name = cluster;
+    known.present = present;
+    ASSERT_TRUE(time.await(store.put_cluster(known)));
+  }
+  Store& copy(const std::string& cluster, const std::string& kind) {
+    auto& open = copies[{cluster, info(kind).resource}];
+    if (!open) {
+      FleetCluster& known = clusters[cluster];
+      known.name = cluster;
+      known.present = true;
+      known.offer.push_back(info(kind));
+      EXPECT_TRUE(time.await(store.put_cluster(known)));
+      Scope scope;
+      scope.resource = info(kind).resource;
+      open = store.open(cluster, scope).value();
+    }
+    return *open;
+  }
+  // An object of this kind at "namespace/name", or "/name"; `version` is the cluster's own.
+  void put(const std::string& cluster, const std::string& kind, const std::string& at, int version = 1,
+           const std::string& labels = "{}", const std::string& more = "") {
+    const auto slash = at.find('/');
+    const auto of = info(kind);
+    const auto text = R"({"kind":")" + of.kind + R"(","apiVersion":")" + of.resource.api_version() +
+                      R"(","metadata":{"name":")" + at.substr(slash + 1) + "\"" +
+                      (slash == 0 ? "" : R"(,"namespace":")" + at.substr(0, slash) + "\"") + R"(,"uid":")" + cluster +
+                      at + R"(","resourceVersion":")" + std::to_string(version) + R"(","labels":)" + labels + "}" +
+                      more + "}";
+    EventBatch batch;
+    batch.events.push_back(WatchEvent::modified(Object::parse(text).value()));
+    batch.version = ResourceVersion(std::to_string(version));
+    ASSERT_TRUE(time.await(copy(cluster, kind).apply(std::move(batch))));
+  }
+  void remove(const std::string& cluster, const std::string& kind, const std::string& at) {
+    EventBatch batch;
+    const auto slash = at.find('/');
+    batch.events.push_back(WatchEvent::deleted(ObjectKey{at.substr(0, slash), at.substr(slash + 1)}, "", "9"));
+    ASSERT_TRUE(time.await(copy(cluster, kind).apply(std::move(batch))));
+  }
+
+  ApiResponse send(std::string_view method, std::string target, std::string_view accept = "") {
+    ApiRequest request;
+    request.method = method;
+    request.target = std::move(target);
+    request.accept = accept;
+    return time.await(handler.handle(request));
+  }
+  ApiResponse get(std::string target, std::string_view accept = "") { return send("GET", std::move(target), accept); }
+
+  static boost::json::value tree(const ApiResponse& response) {
+    auto parsed = parse_json(response.body);
+    EXPECT_TRUE(parsed) << response.body;
+    return parsed ? *parsed : boost::json::value();
+  }
+  static std::string at(const ApiResponse& response, std::initializer_list<std::string_view> path) {
+    const auto document = tree(response);
+    const auto* value = json_at(document, path);
+    return value == nullptr ? "nothing" : value->is_string() ? std::string(value->get_string()) : json_text(*value);
+  }
+  static std::vector<std::string> names(const ApiResponse& response) {
+    std::vector<std::string> all;
+    const auto document = tree(response);
+    const auto* items = json_at(document, {"items"});
+    if (items == nullptr) return {"no list: " + response.body};
+    for (const auto& item : items->get_array()) {
+      const std::string in(json_string_at(item, {"metadata", "namespace"}));
+      all.push_back((in.empty() ? "" : in + "/") + std::string(json_string_at(item, {"metadata", "name"})));
+    }
+    return all;
+  }
+  std::vector<std::string> listed(std::string target) { return names(get(std::move(target))); }
+
+  // What comes next of a watch: "TYPE namespace/name version"; "end" at its end, "nothing" if nothing comes.
+  std::vector<std::string> next(ApiResponse& response, Duration patience = 1s) {
+    if (response.stream == nullptr) return {"no watch: " + response.body};
+    std::optional<std::optional<std::string>> piece;
+    const auto read = [&]() -> Task<void> { piece.emplace(co_await response.stream->next()); };
+    TaskGroup group(time.runtime().executor);
+    group.spawn(read());
+    if (!time.run_until([&] { return piece.has_value(); }, patience)) {
+      group.cancel();
+      time.run_for(0s);
+      return {"nothing"};
+    }
+    if (!*piece) return {"end"};
+    std::vector<std::string> events;
+    std::string_view lines = **piece;
+    while (!lines.empty()) {
+      const auto end = lines.find('\n');
+      const auto event = parse_json(lines.substr(0, end)).value();
+      lines.remove_prefix(end + 1);
+      const auto text = [&](std::string_view member) {
+        return std::string(json_string_at(event, {"object", "metadata", member}));
+      };
+      events.push_back(std::string(json_string_at(event, {"type"})) + " " + text("namespace") + "/" + text("name") +
+                       " " + text("resourceVersion"));
+    }
+    return events;
+  }
+};
+
+TEST_F(FleetApiTest, EqualNamesInTwoClustersAreTwoObjects) {
+  put("c1", "Pod", "default/web", 7);
+  put("c2", "Pod", "default/web", 7);
+  put("c2", "Pod", "kube-system/dns", 8);
+  EXPECT_THAT(listed("/api/v1/pods"), ElementsAre("c1.default/web", "c2.default/web", "c2.kube-system/dns"));
+  EXPECT_THAT(listed("/api/v1/namespaces/c2.default/pods"), ElementsAre("c2.default/web"));
+  EXPECT_THAT(listed("/clusters/c2/api/v1/pods"), ElementsAre("default/web", "kube-system/dns"));
+  EXPECT_THAT(listed("/clusters/c2/api/v1/namespaces/default/pods"), ElementsAre("default/web"));
+
+  const auto of_fleet = get("/api/v1/namespaces/c2.default/pods/web");
+  EXPECT_EQ(at(of_fleet, {"metadata", "namespace"}), "c2.default");
+  EXPECT_EQ(at(of_fleet, {"metadata", "uid"}), "c2default/web");
+  EXPECT_EQ(at(of_fleet, {"metadata", "labels", kClusterLabel}), "c2");
+  EXPECT_EQ(at(of_fleet, {"metadata", "annotations", kClusterVersionAnnotation}), "7");
+  EXPECT_EQ(at(of_fleet, {"metadata", "resourceVersion"}), "1002");
+  const auto of_cluster = get("/clusters/c2/api/v1/namespaces/default/pods/web");
+  EXPECT_EQ(at(of_cluster, {"metadata", "namespace"}), "default");
+  EXPECT_EQ(at(of_cluster, {"metadata", "labels", kClusterLabel}), "c2");
+  EXPECT_EQ(at(of_cluster, {"metadata", "resourceVersion"}), "1002");
+  EXPECT_EQ(get("/api/v1/namespaces/c3.default/pods/web").status, 404);
+  EXPECT_EQ(get("/clusters/c1/api/v1/namespaces/kube-system/pods/dns").status, 404);
+}
+
+TEST_F(FleetApiTest, ObjectsWithoutNamespaceHaveTheClusterInTheirName) {
+  put("c1", "Node", "/n1.example.com");
+  put("c2", "Node", "/n1.example.com");
+  put("c1", "Namespace", "/default");
+  EXPECT_THAT(listed("/api/v1/nodes"), ElementsAre("c1.n1.example.com", "c2.n1.example.com"));
+  EXPECT_EQ(at(get("/api/v1/nodes/c2.n1.example.com"), {"metadata", "uid"}), "c2/n1.example.com");
+  EXPECT_EQ(get("/api/v1/nodes/n1.example.com").status, 404);
+  EXPECT_EQ(at(get("/clusters/c2/api/v1/nodes/n1.example.com"), {"metadata", "name"}), "n1.example.com");
+  EXPECT_THAT(listed("/api/v1/namespaces"), ElementsAre("c1.default"));
+  EXPECT_EQ(get("/api/v1/namespaces/c1.default").status, 200);
+}
+
+TEST_F(FleetApiTest, RefusesWhatWritesAndSaysWhere) {
+  put("c1", "Pod", "default/web");
+  for (const auto* method : {"POST", "PUT", "PATCH", "DELETE"}) {
+    const auto refused = send(method, "/api/v1/namespaces/c1.default/pods/web");
+    EXPECT_EQ(refused.status, 405);
+    EXPECT_THAT(at(refused, {"message"}), HasSubstr("before the first dot of the namespace"));
+    EXPECT_THAT(at(send(method, "/clusters/c1/api/v1/namespaces/default/pods"), {"message"}),
+                HasSubstr("write to the cluster c1 itself"));
+  }
+  EXPECT_EQ(listed("/api/v1/pods").size(), 1u);
+}
+
+TEST_F(FleetApiTest, AnUnknownClusterIsNotFoundByName) {
+  put("c1", "Pod", "default/web");
+  for (const auto* path : {"/clusters/c9/api/v1/pods", "/clusters/c9/api", "/clusters/c9"}) {
+    const auto missing = get(path);
+    EXPECT_EQ(missing.status, 404);
+    EXPECT_EQ(at(missing, {"message"}), "clusters \"c9\" not found: known are c1");
+    EXPECT_EQ(at(missing, {"details", "name"}), "c9");
+  }
+  EXPECT_EQ(get("/clusters/c1/api").status, 200);
+  EXPECT_EQ(get("/clusters/").status, 404);
+}
+
+TEST_F(FleetApiTest, SelectsByLabelsClustersAndAnyField) {
+  put("c1", "Pod", "default/a", 1, R"({"app":"web"})", R"(,"spec":{"nodeName":"n1","replicas":3})");
+  put("c2", "Pod", "default/a", 1, R"({"app":"web"})", R"(,"spec":{"nodeName":"n2"})");
+  put("c3", "Pod", "default/b", 1, R"({"app":"db"})", R"(,"spec":{"nodeName":"n1"})");
+  EXPECT_THAT(listed("/api/v1/pods?labelSelector=app=web"), ElementsAre("c1.default/a", "c2.default/a"));
+  const std::string by_cluster = "/api/v1/pods?labelSelector=fleet.transport-informer.io/cluster";
+  EXPECT_THAT(listed(by_cluster + "%3Dc2"), ElementsAre("c2.default/a"));
+  EXPECT_THAT(listed(by_cluster + "!%3Dc2"), ElementsAre("c1.default/a", "c3.default/b"));
+  EXPECT_THAT(listed(by_cluster + "+in+(c3,c2),app%3Dweb"), ElementsAre("c2.default/a"));
+  EXPECT_THAT(listed(by_cluster + "%3Dc9"), IsEmpty());
+  EXPECT_THAT(listed("/api/v1/pods?clusters=c3,c1"), ElementsAre("c1.default/a", "c3.default/b"));
+  EXPECT_THAT(listed("/api/v1/pods?clusters=c3,c1&labelSelector=app%3Dweb"), ElementsAre("c1.default/a"));
+  EXPECT_EQ(get("/api/v1/pods?clusters=c(3").status, 400);
+
+  EXPECT_THAT(listed("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1"), ElementsAre("c1.default/a", "c3.default/b"));
+  EXPECT_THAT(listed("/api/v1/pods?fieldSelector=spec.replicas%3D3"), ElementsAre("c1.default/a"));
+  EXPECT_THAT(listed("/api/v1/pods?fieldSelector=metadata.name%3Da,spec.nodeName%3Dn2"), ElementsAre("c2.default/a"));
+  EXPECT_THAT(listed("/api/v1/pods?fieldSelector=metadata.namespace%3Dc3.default"), ElementsAre("c3.default/b"));
+  EXPECT_THAT(listed("/clusters/c3/api/v1/pods?fieldSelector=metadata.namespace%3Ddefault"), ElementsAre("default/b"));
+  EXPECT_THAT(listed("/api/v1/pods?fieldSelector=metadata.resourceVersion%3D1"), IsEmpty()) << "the fleet's own counts";
+}
+
+TEST_F(FleetApiTest, PagesOverClustersAreStableWhileObjectsChange) {
+  for (const auto* cluster : {"c1", "c10", "c1-a", "c2"}) {
+    for (const auto* name : {"a", "b", "c"}) put(cluster, "Pod", std::string("default/") + name);
+  }
+  const auto all = listed("/api/v1/pods");
+  ASSERT_EQ(all.size(), 12u);
+  for (const auto* more : {"", "&fieldSelector=metadata.name!%3Dz", "&labelSelector=!x"}) {
+    std::vector<std::string> paged;
+    std::string token;
+    std::string version;
+    int rounds = 0;
+    do {
+      const auto page = get("/api/v1/pods?limit=5" + std::string(more) + (token.empty() ? "" : "&continue=" + token));
+      ASSERT_EQ(page.status, 200) << page.body;
+      for (const auto& name : names(page)) paged.push_back(name);
+      token = at(page, {"metadata", "continue"});
+      if (version.empty()) version = at(page, {"metadata", "resourceVersion"});
+      EXPECT_EQ(at(page, {"metadata", "resourceVersion"}), version);
+      put("c0", "Pod", "default/new" + std::to_string(rounds++));
+      remove("c2", "Pod", "default/b");
+    } while (token != "nothing" && rounds < 9);
+    EXPECT_EQ(paged, all);
+    for (int i = 0; i < rounds; ++i) remove("c0", "Pod", "default/new" + std::to_string(i));
+    put("c2", "Pod", "default/b");
+  }
+  const auto first = get("/api/v1/pods?limit=5");
+  for (int i = 0; i < 60; ++i) put("c0", "Pod", "default/x", i);
+  EXPECT_EQ(get("/api/v1/pods?limit=5&continue=" + at(first, {"metadata", "continue"})).status, 410);
+  EXPECT_EQ(get("/api/v1/pods?limit=5&continue=1010/default/a").status, 400);
+}
+
+TEST_F(FleetApiTest, WatchesAllClustersFromAVersionAndOneByItself) {
+  put("c1", "Pod", "default/web", 1, R"({"app":"web"})");
+  put("c2", "Node", "/n");
+  (void)copy("c2", "Pod");
+  auto all = get("/api/v1/pods?watch=1&resourceVersion=1000");
+  EXPECT_THAT(next(all), ElementsAre("ADDED c1.default/web 1001"));
+  auto one = get("/clusters/c2/api/v1/pods?watch=1&resourceVersion=1001&allowWatchBookmarks=true");
+  auto chosen = get("/api/v1/namespaces/c1.default/pods?watch=1&resourceVersion=1001&labelSelector=app%3Dweb");
+  put("c2", "Pod", "default/web", 5);
+  put("c1", "Pod", "default/web", 2, R"({"app":"db"})");
+  remove("c2", "Pod", "default/web");
+  EXPECT_THAT(next(all),
+              ElementsAre("ADDED c2.default/web 1003", "MODIFIED c1.default/web 1004", "DELETED c2.default/web 1005"));
+  EXPECT_THAT(next(one), ElementsAre("ADDED default/web 1003", "DELETED default/web 1005"));
+  EXPECT_THAT(next(chosen), ElementsAre("DELETED c1.default/web 1004")) << "it has left the selection";
+  put("c1", "Pod", "default/web", 3);
+  EXPECT_THAT(next(one), ElementsAre("nothing")) << "another cluster's";
+  put("c1", "Node", "/n");
+  EXPECT_THAT(next(one, 2min), ElementsAre("BOOKMARK / 1007"));
+  EXPECT_EQ(handler.open_watches(), 3u);
+  handler.cut_watches();
+  next(all);
+  EXPECT_THAT(next(all), ElementsAre("end"));
+  auto expired = get("/api/v1/pods?watch=1&resourceVersion=999");
+  EXPECT_THAT(expired.body, HasSubstr(R"("code":410)"));
+}
+
+TEST_F(FleetApiTest, StreamsAListAsAWatch) {
+  put("c1", "Pod", "default/a");
+  put("c2", "Pod", "default/a");
+  auto watch =
+      get("/api/v1/pods?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1");
+  EXPECT_THAT(next(watch), ElementsAre("ADDED c1.default/a 1001", "ADDED c2.default/a 1002", "BOOKMARK / 1002"));
+}
+
+TEST_F(FleetApiTest, DiscoveryOffersWhatThereAreCopiesOf) {
+  put("c1", "Pod", "default/a");
+  put("c2", "OldWidget", "default/w");
+  put("c3", "Widget", "default/w");
+  clusters["c1"].offer.push_back(info("Node"));  // Offered and not followed.
+  put_cluster("c1");
+  const auto core = get("/api/v1");
+  EXPECT_THAT(
+      core.body,
+      HasSubstr(
+          R"("name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list","watch"],"shortNames":["po"],"categories":["all"])"));
+  EXPECT_THAT(core.body, Not(HasSubstr("nodes")));
+  EXPECT_THAT(get("/apis").body, HasSubstr(R"("preferredVersion":{"groupVersion":"example.com/v1","version":"v1"})"));
+  EXPECT_THAT(get("/apis").body, HasSubstr("example.com/v1beta1"));
+  EXPECT_THAT(get("/clusters/c2/apis").body, Not(HasSubstr("example.com/v1\"")));
+  EXPECT_EQ(get("/clusters/c1/apis/example.com/v1").status, 404);
+  EXPECT_EQ(get("/clusters/c1/apis/example.com/v1/widgets").status, 404);
+  const auto aggregated = get("/clusters/c3/apis", kAggregated);
+  EXPECT_EQ(aggregated.content_type, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+  EXPECT_THAT(aggregated.body, HasSubstr(R"("resource":"widgets")"));
+  EXPECT_THAT(get("/clusters/c3/openapi/v3").body, HasSubstr(R"("/clusters/c3/openapi/v3/apis/example.com/v1?hash=)"));
+  EXPECT_EQ(get("/version").status, 200);
+  EXPECT_EQ(get("/clusters/c3/version").status, 200);
+}
+
+TEST_F(FleetApiTest, AResourceThatNobodyFollowsAnyMoreIsNoLongerServed) {
+  put("c1", "Pod", "default/a");
+  put("c1", "Node", "/n");
+  auto watch = get("/api/v1/nodes?watch=1&resourceVersion=1002");
+  copies.erase({"c1", info("Node").resource});
+  ASSERT_TRUE(time.await(store.forget("c1", info("Node").resource)));
+  EXPECT_EQ(get("/api/v1/nodes").status, 404);
+  EXPECT_EQ(listed("/api/v1/pods").size(), 1u);
+  EXPECT_THAT(next(watch), ElementsAre("end"));
+}
+
+TEST_F(FleetApiTest, LeavesOutWhatIsHeldInAnotherVersionAndSaysSo) {
+  put("c1", "OldWidget", "default/w");
+  put("c2", "Widget", "default/w");
+  const auto current = get("/apis/example.com/v1/widgets");
+  EXPECT_THAT(names(current), ElementsAre("c2.default/w"));
+  EXPECT_THAT(
+      current.warnings,
+      ElementsAre("1 of widgets.example.com are left out: they are held in another version than example.com/v1"));
+  EXPECT_THAT(listed("/apis/example.com/v1beta1/widgets"), ElementsAre("c1.default/w"));
+  const auto other = get("/apis/example.com/v1/namespaces/c1.default/widgets/w");
+  EXPECT_EQ(other.status, 404);
+  EXPECT_THAT(at(other, {"message"}), HasSubstr("held in example.com/v1beta1"));
+  auto watch = get("/apis/example.com/v1/widgets?watch=1&resourceVersion=1002");
+  put("c1", "OldWidget", "default/w", 2);
+  put("c2", "Widget", "default/w", 2);
+  EXPECT_THAT(next(watch), ElementsAre("MODIFIED c2.default/w 1004"));
+}
+
+TEST_F(FleetApiTest, WarnsOfClustersThatAreAwayAndOfNamespacesThatNameNone) {
+  put("c1", "Pod", "default/a");
+  put("c2", "Pod", "default/a");
+  put("c3", "Node", "/n");
+  EXPECT_THAT(get("/api/v1/pods").warnings, IsEmpty());
+  put_cluster("c2", false);
+  put_cluster("c3", false);
+  EXPECT_THAT(get("/api/v1/pods").warnings, ElementsAre("what is shown of pods may be old: the cluster c2 is away"));
+  EXPECT_THAT(get("/api/v1/namespaces/c2.default/pods/a").warnings.size(), 1u);
+  EXPECT_THAT(get("/clusters/c2/api/v1/pods").warnings.size(), 1u);
+  EXPECT_THAT(get("/api/v1/namespaces/c1.default/pods").warnings, IsEmpty());
+  EXPECT_THAT(get("/clusters/c1/api/v1/pods").warnings, IsEmpty());
+  EXPECT_THAT(get("/api/v1/pods?clusters=c1").warnings, IsEmpty());
+  EXPECT_THAT(get("/api/v1/pods?clusters=c9,c1").warnings,
+              ElementsAre("clusters \"c9\" not found: known are c1, c2, c3"));
+  const auto nowhere = get("/api/v1/namespaces/default/pods");
+  EXPECT_EQ(nowhere.status, 200);
+  EXPECT_THAT(names(nowhere), IsEmpty());
+  EXPECT_THAT(nowhere.warnings, ElementsAre("the namespace \"default\" names no cluster: write <cluster>.default, or "
+                                            "ask for all namespaces"));
+  EXPECT_THAT(get("/api/v1/namespaces/c9.default/pods").warnings.size(), 1u);
+  EXPECT_THAT(get("/api/v1/nodes/n").warnings.size(), 1u);
+}
+
+TEST_F(FleetApiTest, FindsTheEventsOfAnObjectByTheNamesItIsToldBy) {
+  put("c1", "Event", "default/e1", 1, "{}", R"(,"involvedObject":{"kind":"Pod","name":"web","namespace":"default"})");
+  put("c2", "Event", "default/e1", 1, "{}", R"(,"involvedObject":{"kind":"Pod","name":"web","namespace":"default"})");
+  put("c2", "Event", "default/e2", 1, "{}", R"(,"involvedObject":{"kind":"Node","name":"n"})");
+  const auto by = [](const std::string& name, const std::string& in) {
+    return "?fieldSelector=involvedObject.name%3D" + name + ",involvedObject.namespace%3D" + in;
+  };
+  EXPECT_THAT(listed("/api/v1/namespaces/c1.default/events" + by("web", "c1.default")), ElementsAre("c1.default/e1"));
+  EXPECT_THAT(listed("/api/v1/events" + by("web", "c2.default")), ElementsAre("c2.default/e1"));
+  EXPECT_THAT(listed("/api/v1/events" + by("c2.n", "")), ElementsAre("c2.default/e2"));
+  EXPECT_THAT(listed("/clusters/c2/api/v1/events" + by("web", "default")), ElementsAre("default/e1"));
+}
+
+TEST_F(FleetApiTest, TablesHaveTheColumnsOfTheKindOrOfItsDefinition) {
+  put("c1", "Pod", "default/web", 1, "{}", R"(,"status":{"phase":"Running"})");
+  const auto pods = get("/api/v1/pods", kTable);
+  EXPECT_THAT(pods.body, HasSubstr(R"("name":"Restarts")"));
+  EXPECT_THAT(pods.body, HasSubstr(R"("cells":["web","0/0","Running")"));
+  EXPECT_THAT(pods.body, HasSubstr(R"("namespace":"c1.default")"));
+
+  put("c2", "Widget", "default/w", 1, "{}", R"(,"spec":{"size":5,"color":"red"})");
+  EXPECT_THAT(get("/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","<unknown>"])"));
+  const auto definition = [](const std::string& column) {
+    return R"(,"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"widgets","kind":"Widget"},)"
+           R"("versions":[{"name":"v1","served":true,"storage":true,"additionalPrinterColumns":[{"name":"X","type":"string","jsonPath":".spec.)" +
+           column + R"("}]}]})";
+  };
+  put("c2", "CustomResourceDefinition", "/widgets.example.com", 1, "{}", definition("size"));
+  EXPECT_THAT(get("/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","5"])"));
+  put("c2", "CustomResourceDefinition", "/widgets.example.com", 2, "{}", definition("color"));
+  EXPECT_THAT(get("/clusters/c2/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","red"])"));
+  put_cluster("c7");  // The directory is read anew, and what was learnt is still known.
+  EXPECT_THAT(get("/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","red"])"));
+}
+
+TEST_F(FleetApiTest, TellsObjectsOfWhichThereIsOnlyMetadataAsWhatTheyAre) {
+  EventBatch batch;
+  batch.events.push_back(WatchEvent::added(
+      Object::parse(
+          R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a","namespace":"d"}})")
+          .value()));
+  ASSERT_TRUE(time.await(copy("c1", "Pod").apply(std::move(batch))));
+  const auto list = get("/api/v1/pods");
+  EXPECT_THAT(names(list), ElementsAre("c1.d/a"));
+  EXPECT_THAT(list.body, HasSubstr(R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1")"));
+  EXPECT_THAT(list.warnings, IsEmpty());
+  EXPECT_EQ(at(get("/api/v1/namespaces/c1.d/pods/a", kMetadata), {"kind"}), "PartialObjectMetadata");
+}
+
+TEST_F(FleetApiTest, WaitsForAVersionAsAKubeApiServerDoes) {
+  put("c1", "Pod", "default/a");
+  EXPECT_EQ(get("/api/v1/pods?resourceVersion=1001").status, 200);
+  EXPECT_EQ(get("/api/v1/pods?resourceVersion=2000").status, 504);
+  EXPECT_EQ(get("/api/v1/pods?resourceVersion=1000&resourceVersionMatch=Exact").status, 200);
+  EXPECT_EQ(get("/api/v1/pods?resourceVersion=999&resourceVersionMatch=Exact").status, 410);
+}
+
+}  // namespace
+}  // namespace tinf::api

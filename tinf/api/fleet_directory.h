@@ -1,0 +1,51 @@
+// FleetDirectory: which clusters a fleet has, and what is served of each: discovery's source.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tinf/api/resource_type.h"
+#include "tinf/contract/fleet_store.h"
+
+namespace tinf::api {
+
+// Confined to the strand of `fleet`, which outlives it.
+class FleetDirectory {
+ public:
+  explicit FleetDirectory(FleetReader& fleet);
+
+  // Looks at the fleet if it has changed since. A thousand clusters take some ten milliseconds.
+  void refresh();
+  // Another number whenever refresh() has looked.
+  unsigned generation() const { return generation_; }
+
+  // All that are known or have copies, by name.
+  const std::vector<std::string>& clusters() const { return names_; }
+  bool knows(const std::string& cluster) const;
+
+  // Those that have a copy of the collection and whose provider is not there: what is read of them may be old.
+  std::vector<std::string> away(const std::string& collection) const;
+
+  // What there are copies of, over all clusters or, if it is not empty, of one: core group first, versions of a group
+  // by how many resources prefer them.
+  ResourceCatalog catalog(const std::string& cluster) const;
+
+  // A cluster that has a copy of both collections, or nothing; `cluster` alone if it is not empty.
+  std::optional<std::string> cluster_with(const std::string& collection, const std::string& other,
+                                          const std::string& cluster) const;
+
+ private:
+  using Copies = std::map<std::string, ResourceInfo>;  // By collection.
+
+  FleetReader& fleet_;
+  const std::shared_ptr<bool> changed_;  // Shared with the callback, which may outlive this.
+  unsigned generation_ = 0;
+  std::vector<std::string> names_;
+  std::set<std::string> away_;
+  std::map<std::string, Copies> copies_;  // By cluster.
+};
+
+}  // namespace tinf::api

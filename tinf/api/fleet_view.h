@@ -1,0 +1,64 @@
+// FleetView: a fleet's copies as one store that is read: of all clusters, under the fleet's names, or of one cluster,
+// under its own. What the API's reading verbs stand on.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "tinf/api/fleet_directory.h"
+#include "tinf/api/fleet_form.h"
+#include "tinf/contract/fleet_store.h"
+#include "tinf/contract/versioned_store.h"
+
+namespace tinf::api {
+
+// Changes in the form of one kind of view, made once for all who watch at the same pace. Confined to one strand.
+class FleetForms {
+ public:
+  explicit FleetForms(Naming naming) : naming_(naming) {}
+
+  Naming naming() const { return naming_; }
+
+  // Nothing: its bytes cannot be read any more. What they are repaired to is a change of its own.
+  std::optional<StoreChange> of(const FleetChange& change, std::string_view reference);
+
+ private:
+  static constexpr std::size_t kMaximumBytes = 16u << 20;
+
+  const Naming naming_;
+  std::map<StoreVersion, StoreChange> made_;
+  std::size_t bytes_ = 0;
+};
+
+// Objects are in the order of their places, not of their keys here: "c1-a.x" sorts before "c1.x", the cluster c1-a
+// behind c1. Those whose bytes cannot be read any more are left out until they are repaired.
+// Confined to the strand of `fleet`, which outlives it and its watches, as does `directory`.
+class FleetView final : public VersionedReader {
+ public:
+  // `cluster` is empty for all.
+  FleetView(FleetReader& fleet, const FleetDirectory& directory, std::shared_ptr<FleetForms> forms,
+            std::string cluster);
+
+  Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const override;
+  Task<Result<Page>> list(std::string collection, PageQuery query) const override;
+  Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from) override;
+  StoreVersion version() const override { return fleet_.version(); }
+  Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override {
+    return fleet_.reach(version, deadline);
+  }
+
+ private:
+  class Watch;
+
+  std::optional<FleetPlace> place_of(const ObjectKey& key) const;
+  // What the fleet is asked for; nothing: no object can match.
+  Result<std::optional<FleetQuery>> fleet_query(std::string collection, const PageQuery& query) const;
+
+  FleetReader& fleet_;
+  const FleetDirectory& directory_;
+  const std::shared_ptr<FleetForms> forms_;
+  const std::string cluster_;
+};
+
+}  // namespace tinf::api
