@@ -5,6 +5,10 @@
 //   <body>                                             with "> " begins the next
 //   > <METHOD> …
 //
+//   f<METHOD> …     the same to the API of a fleet whose objects are always the same
+//
+//   n<object>       an object of a cluster, which gets its form for the fleet
+//
 //   p<protobuf>     a body, see protobuf_of()
 //
 //   m<object>       a patch of each kind
@@ -18,8 +22,10 @@
 #include "tests/fuzz/fuzz.h"
 #include "tinf/api/api_handler.h"
 #include "tinf/api/body.h"
+#include "tinf/api/fleet_form.h"
 #include "tinf/patch/json.h"
 #include "tinf/patch/patch.h"
+#include "tinf/store/memory/fleet_memory_store.h"
 #include "tinf/store/versioned_memory/versioned_memory_store.h"
 #include "tinf/testing/virtual_time.h"
 
@@ -109,6 +115,19 @@ std::vector<ApiRequest> requests_of(std::string_view input) {
     request.body = request.content_type == kProtobuf ? body_of_protobuf(text) : std::string(text);
   }
   return requests;
+}
+
+void check(const ApiRequest& request, const ApiResponse& response) {
+  const std::string about = request.method + " " + request.target;
+  demand(response.status >= 200 && (response.status < 500 || response.status == 504), "no request is our fault",
+         about + " " + response.body);
+  if (response.stream != nullptr || !response.content_type.starts_with("application/json")) return;
+  if (response.body.ends_with("}\n")) return;  // A watch that ends before it has begun: a line.
+  const auto tree = tree_of(response.body, about);
+  if (response.status < 400) return;
+  demand(json_string_at(tree, {"kind"}) == "Status" && json_integer_at(tree, {"code"}) == response.status,
+         "a refusal is a Status", response.body);
+  demand(!json_string_at(tree, {"message"}).empty(), "a refusal says why", response.body);
 }
 
 // A server on virtual time, and a client who watches config maps from the beginning.
@@ -204,19 +223,6 @@ class Play {
     return response;
   }
 
-  static void check(const ApiRequest& request, const ApiResponse& response) {
-    const std::string about = request.method + " " + request.target;
-    demand(response.status >= 200 && (response.status < 500 || response.status == 504), "no request is our fault",
-           about + " " + response.body);
-    if (response.stream != nullptr || !response.content_type.starts_with("application/json")) return;
-    if (response.body.ends_with("}\n")) return;  // A watch that ends before it has begun: a line.
-    const auto tree = tree_of(response.body, about);
-    if (response.status < 400) return;
-    demand(json_string_at(tree, {"kind"}) == "Status" && json_integer_at(tree, {"code"}) == response.status,
-           "a refusal is a Status", response.body);
-    demand(!json_string_at(tree, {"message"}).empty(), "a refusal says why", response.body);
-  }
-
   // What was answered is what is stored, unless taking its last finalizer ended it.
   void read_back(const ApiRequest& request, const ApiResponse& response) {
     if (!request.accept.empty()) return;
@@ -256,6 +262,99 @@ void play_requests(std::string_view input) {
   for (const auto& request : requests) play.send(request);
   for (const auto& request : requests) play.look_at(request.target);
   play.settle();
+}
+
+// Three clusters, of which one is away and one holds widgets in an older version.
+class Fleet {
+ public:
+  Fleet() {
+    for (const auto* cluster : {"c1", "c1-a", "c2"}) {
+      FleetCluster known;
+      known.name = cluster;
+      known.present = known.name != "c2";
+      known.offer = {offer("", "v1", "pods", "Pod", true), offer("", "v1", "nodes", "Node", false),
+                     offer("", "v1", "events", "Event", true),
+                     offer("example.com", known.present ? "v1" : "v1beta1", "widgets", "Widget", true)};
+      demand(time_.await(store_.put_cluster(known)).has_value(), "a cluster is known");
+      for (const auto& info : known.offer) {
+        Scope scope;
+        scope.resource = info.resource;
+        copies_.push_back(store_.open(cluster, scope).value());
+        Snapshot all{{object(info, "a", "{\"app\":\"web\"}"), object(info, "b\\u0026", "{}")}, ResourceVersion("7")};
+        demand(time_.await(copies_.back()->replace(std::move(all))).has_value(), "a copy is filled");
+      }
+    }
+  }
+
+  void send(const ApiRequest& request) {
+    const auto before = store_.version();
+    const auto response = time_.await(handler_.handle(request));
+    check(request, response);
+    demand(store_.version() == before, "a fleet is read", request.target);
+    const auto path = api::Target::parse(request.target).path;
+    const bool writes = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
+    demand(!writes || response.status >= 400, "who writes is refused", request.target);
+    if (request.method != "GET" || response.status != 200 || response.stream != nullptr || !request.accept.empty())
+      return;
+    const auto tree = parse_json(response.body);
+    const auto* items = tree ? json_at(*tree, {"items"}) : nullptr;
+    if (items == nullptr || !items->is_array()) return;
+    std::set<std::string> keys;
+    for (const auto& item : items->get_array()) {
+      const auto read = Object::parse(json_text(item));
+      demand(read.has_value(), "a list is of objects", response.body);
+      demand(keys.insert((*read)->key().to_string()).second, "a list has each object once", response.body);
+      demand(path.starts_with("/clusters/") || api::fleet_place((*read)->key()), "a key names its cluster", path);
+    }
+  }
+
+ private:
+  static ResourceInfo offer(std::string group, std::string version, std::string name, std::string kind,
+                            bool in_namespace) {
+    ResourceInfo info;
+    info.resource = Resource{std::move(group), std::move(version), std::move(name)};
+    info.kind = std::move(kind);
+    info.namespaced = in_namespace;
+    return info;
+  }
+  static ObjectPtr object(const ResourceInfo& info, const std::string& name, const std::string& labels) {
+    return Object::parse(R"({"kind":")" + info.kind + R"(","apiVersion":")" + info.resource.api_version() +
+                         R"(","metadata":{"name":")" + name + "\"" +
+                         (info.namespaced ? R"(,"namespace":"default")" : "") + R"(,"resourceVersion":"3","labels":)" +
+                         labels + R"(},"involvedObject":{"kind":"Node","name":"a"},"spec":{"size":5}})")
+        .value();
+  }
+
+  testing::VirtualTime time_;
+  FleetMemoryStore store_{time_};
+  std::vector<std::unique_ptr<Store>> copies_;
+  api::ApiHandler handler_{time_.runtime(), store_};
+};
+
+void play_fleet(std::string_view input) {
+  Fleet fleet;
+  for (const auto& request : requests_of(input)) fleet.send(request);
+}
+
+void play_form(std::string_view input) {
+  const Exact exact(input);
+  for (const auto naming : {api::Naming::Native, api::Naming::Fleet}) {
+    const auto text = api::fleet_text(exact.view(), "c1", 42, naming, "involvedObject");
+    const auto object = Object::parse(input, ParseOptions{true, "", ""});
+    if (!object) continue;
+    demand(text.has_value(), "every object has a form", input);
+    const auto form = api::fleet_form(**object, "c1", 42, naming, "involvedObject");
+    demand(form != nullptr, "a form is an object", *text);
+    const FleetPlace place{"c1", (*object)->key()};
+    demand(form->key() == (naming == api::Naming::Native ? place.key : api::fleet_key(place)), "it has its key", *text);
+    demand(form->resource_version() == "42" && form->uid() == (*object)->uid(), "it has its version", *text);
+    const auto has = [&](const auto& map, std::string_view key, std::string_view value) {
+      return std::count(map.begin(), map.end(), std::pair(std::string(key), std::string(value))) == 1;
+    };
+    demand(has(form->labels(), api::kClusterLabel, "c1"), "its label names the cluster", *text);
+    const auto own = (*object)->resource_version();
+    demand(own.empty() || has(form->annotations(), api::kClusterVersionAnnotation, own), "and its own version", *text);
+  }
 }
 
 void play_protobuf(std::string_view input) {
@@ -311,6 +410,8 @@ void play_patch(std::string_view input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(bytes), size);
   if (input.starts_with('r')) tinf::fuzz::play_requests(input.substr(1));
+  if (input.starts_with('f')) tinf::fuzz::play_fleet(input.substr(1));
+  if (input.starts_with('n')) tinf::fuzz::play_form(input.substr(1));
   if (input.starts_with('p')) tinf::fuzz::play_protobuf(input.substr(1));
   if (input.starts_with('m')) tinf::fuzz::play_patch(input.substr(1));
   return 0;

@@ -125,8 +125,9 @@ Result<std::optional<FleetQuery>> FleetView::fleet_query(std::string collection,
     if (!asked.after) return Error(Code::Invalid, "continue key is not valid: it names no cluster");
   }
   // The label with the cluster is ours, whatever the cluster's objects say.
-  auto [of_cluster, labels] = query.labels.split(kClusterLabel);
-  asked.labels = std::move(labels);
+  auto split = query.labels.split(kClusterLabel);
+  const LabelSelector of_cluster = std::move(split.first);
+  asked.labels = std::move(split.second);
   if (!of_cluster.empty()) {
     if (asked.clusters.empty()) asked.clusters = directory_.clusters();
     std::erase_if(asked.clusters, [&](const std::string& cluster) {
