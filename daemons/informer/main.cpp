@@ -2,6 +2,7 @@
 #include "tinf/base/first_of.h"
 #include "tinf/daemon/fleet.h"
 #include "tinf/daemon/process.h"
+#include "tinf/daemon/serve.h"
 #include "tinf/wiring/stores.h"
 #include "tinf/wiring/transports.h"
 
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
   const auto& options = std::get<tinf::daemon::InformerDaemonOptions>(parsed);
   tinf::daemon::Process process("informer", options.common);
 
-  auto store = tinf::wiring::open_fleet_store(process.runtime(), options.store);
+  auto store = tinf::wiring::open_fleet_store(process.runtime(), options.store, options.serve.has_value());
   if (!store) return process.fail(store.error());
   auto transport = tinf::wiring::open_transport(process.runtime(), options.common.broker, std::nullopt);
   if (!transport) return process.fail(transport.error());
@@ -37,7 +38,8 @@ int main(int argc, char** argv) {
 
   process.ready_when([&] { return fleet.missing(); });
   process.before_metrics([&] { fleet.refresh_metrics(); });
-  return process.run(follow(session, fleet), [&]() -> tinf::Task<void> {
+  auto work = tinf::daemon::serve_beside(follow(session, fleet), process.runtime(), store->get(), options.serve);
+  return process.run(std::move(work), [&]() -> tinf::Task<void> {
     co_await fleet.stop();
     co_await session.stop();
     co_await (*transport)->close(session.last_word());

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <map>
 
+#include "tinf/base/listen_address.h"
 #include "tinf/daemon/health_server.h"
+#include "tinf/daemon/serve.h"
 #include "tinf/daemon/version.h"
 #include "tinf/daemon/yaml_config.h"
 #include "tinf/object/selector.h"
@@ -156,6 +158,20 @@ void require(const std::string& flag, const std::string& value) {
   if (value.empty()) throw CLI::RequiredError(flag);
 }
 
+// What --serve and the flags that belong to it ask for.
+std::optional<api::ApiOptions> serve_options(api::ApiOptions given) {
+  if (given.listen.empty()) {
+    const bool is_meant = !given.certificate_file.empty() || !given.key_file.empty() || !given.token_file.empty();
+    if (is_meant) {
+      throw CLI::ValidationError("--tls-cert, --tls-key and --token-file are for what is served: give --serve too");
+    }
+    return std::nullopt;
+  }
+  const auto fits = check_serve(given);
+  if (!fits) throw CLI::ValidationError(fits.error().message);
+  return given;
+}
+
 // One line on stderr and exit code 2, or what was asked for on stdout and 0.
 int say(const CLI::App& app, const CLI::ParseError& outcome) {
   if (outcome.get_exit_code() == 0) return app.exit(outcome);
@@ -243,13 +259,26 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
       ->group("What to follow");
   app.add_flag("--metadata-only", options.metadata_only, "Follow metadata without spec, status and data")
       ->group("What to follow");
-  app.add_option("--store", options.store,
-                 "Where the copies are kept: memory:, or memory:?compress=true for a third of the memory at the price of "
-                 "slower changes, or sqlite:///path/to/file.db, which outlives this process")
+  app.add_option(
+         "--store", options.store,
+         "Where the copies are kept: memory:, or memory:?compress=true for a third of the memory at the price of "
+         "slower changes, or sqlite:///path/to/file.db, which outlives this process")
       ->check(valid(wiring::check_store))
       ->type_name("STORE")
       ->capture_default_str()
       ->group("What to follow");
+  api::ApiOptions serve;
+  serve.listen.clear();
+  app.add_option("--serve", serve.listen,
+                 "Serve the copies as a read-only Kubernetes API at this address:port; kubectl --server takes it")
+      ->type_name("ADDRESS:PORT")
+      ->check(valid(parse_listen_address))
+      ->group("API");
+  app.add_option("--tls-cert", serve.certificate_file, "Its certificate, PEM")->check(CLI::ExistingFile)->group("API");
+  app.add_option("--tls-key", serve.key_file, "The certificate's key, PEM")->check(CLI::ExistingFile)->group("API");
+  app.add_option("--token-file", serve.token_file, "Bearer tokens that may call, one a line")
+      ->check(CLI::ExistingFile)
+      ->group("API");
   add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often", parse_resync)
       ->group("Output");
   app.add_option_function<std::string>(
@@ -269,6 +298,7 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     require("--broker", options.common.broker.url);
+    options.serve = serve_options(std::move(serve));
   } catch (const CLI::ParseError& outcome) {
     return say(app, outcome);
   }

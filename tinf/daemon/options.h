@@ -1,10 +1,12 @@
 // The command lines of the daemons: flags, environment and configuration file, read and checked in one go.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "tinf/api/api_server.h"
 #include "tinf/base/clock.h"
 #include "tinf/base/log.h"
 #include "tinf/base/result.h"
@@ -49,6 +51,7 @@ struct InformerDaemonOptions {
   std::string field_selector;
   bool metadata_only = false;
   std::string store = wiring::kDefaultStore;  // Checked by wiring::check_store.
+  std::optional<api::ApiOptions> serve;       // The copies as an API; checked by check_serve().
   bool show_managed_fields = false;
   Duration resync{};  // Zero: never.
   OutputForm output = OutputForm::Lines;

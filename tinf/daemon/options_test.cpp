@@ -75,6 +75,31 @@ TEST_F(OptionsTest, TheLinesThatUsersKnow) {
   EXPECT_EQ(options.common.broker.qos, 1);
 }
 
+TEST_F(OptionsTest, ServesToOthersOnlyBehindTlsAndTokens) {
+  EXPECT_FALSE(informer({"-b", "h:1"}).serve);
+  for (const std::string address : {"127.0.0.1:0", "[::1]:8080", "localhost:1"}) {
+    EXPECT_EQ(informer({"-b", "h:1", "--serve", address}).serve->listen, address);
+  }
+  const std::string pem = file("a.pem", ""), tokens = file("tokens", "x");
+  const std::vector<std::string> open{"-b", "h:1", "--serve", "0.0.0.0:8443"};
+  const auto with = [&](std::vector<std::string> more) {
+    auto words = open;
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  EXPECT_EQ(refused(open), 2);
+  EXPECT_THAT(said, HasSubstr("--serve 0.0.0.0:8443 can be reached by others"));
+  EXPECT_EQ(refused(with({"--token-file", tokens})), 2);
+  EXPECT_EQ(refused(with({"--tls-cert", pem, "--tls-key", pem})), 2);
+  EXPECT_EQ(refused(with({"--tls-cert", pem, "--token-file", tokens})), 2);
+  EXPECT_THAT(said, HasSubstr("--tls-cert and --tls-key belong together"));
+  EXPECT_EQ(informer(with({"--tls-cert", pem, "--tls-key", pem, "--token-file", tokens})).serve->token_file, tokens);
+  EXPECT_EQ(refused({"-b", "h:1", "--serve", "example.com"}), 2);
+  EXPECT_THAT(said, HasSubstr("address:port"));
+  EXPECT_EQ(refused({"-b", "h:1", "--token-file", tokens}), 2);
+  EXPECT_THAT(said, HasSubstr("give --serve too"));
+}
+
 TEST_F(OptionsTest, TheStoresThatThereAreOnTheCommandLineAndInAFile) {
   EXPECT_EQ(informer({"-b", "h:1"}).store, "memory:");
   EXPECT_EQ(informer({"-b", "h:1", "--store", "memory:"}).store, "memory:");

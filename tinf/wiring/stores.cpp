@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "tinf/store/memory/fleet_memory_store.h"
 #include "tinf/store/memory/memory_store.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
 
@@ -59,10 +60,15 @@ Result<void> check_store(const std::string& name) {
   return Result<void>();
 }
 
-Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name) {
+Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name, bool with_history) {
   auto parsed = StoreName::parse(name);
   if (!parsed) return parsed.error();
-  if (parsed->file.empty()) return std::unique_ptr<FleetStore>();
+  if (parsed->file.empty()) {
+    if (!with_history) return std::unique_ptr<FleetStore>();
+    FleetMemoryOptions options;
+    options.compress = parsed->compress;
+    return std::unique_ptr<FleetStore>(std::make_unique<FleetMemoryStore>(runtime.clock, options));
+  }
   return open_sqlite_fleet_store(runtime, std::move(parsed->file), parsed->sqlite);
 }
 

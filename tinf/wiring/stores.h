@@ -22,9 +22,10 @@ inline constexpr const char* kDefaultStore = "memory:";
 // Invalid: not the name of a store that there is; the message lists those.
 Result<void> check_store(const std::string& name);
 
-// A store that keeps a history and outlives the process. Null if `name` is that of a store in memory: Stores makes
-// those. Errors: Invalid, as check_store(), and what the store itself says when it is opened.
-Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name);
+// A store that keeps a history. Null if `name` is that of a store in memory and nobody is going to read the history:
+// Stores makes those, at a lower price. Errors: Invalid, as check_store(), and what the store itself says when it is
+// opened.
+Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name, bool with_history);
 
 // Makes stores in memory, of one kind, without a history. What one compressed store learns of a resource's objects
 // serves all of that resource, so they are written on one strand, as is this used.
