@@ -337,6 +337,7 @@ Task<void> ApiServer::Listener::stream_out(Stream& stream, Live& live, ResponseS
       auto piece = co_await source.next();
       live.deadline = runtime_.clock.now() + options_.write_timeout;
       if (!piece) {
+        if (source.failed()) break;  // Without the last chunk: the client sees that something is missing.
         auto last = http::make_chunk_last();
         co_await asio::async_write(stream, last, asio::redirect_error(asio::use_awaitable, failure));
         break;

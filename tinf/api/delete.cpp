@@ -168,11 +168,12 @@ Task<ApiResponse> ResourceApi::remove(Call& call) {
 }
 
 Task<ApiResponse> ResourceApi::remove_collection(Call& call) {
-  auto selection = Selection::parse(call.type, call.path, call.query);
-  if (!selection) co_return ApiResponse(selection.error());
-  ListMeta meta;
-  auto objects = co_await select(call, *selection, meta);
+  auto pages = co_await select(call);
+  if (!pages) co_return ApiResponse(pages.error());
+  auto objects = co_await pages->next(limit_of(call));
   if (!objects) co_return ApiResponse(objects.error());
+  ListMeta meta;
+  meta.version = pages->version();
   const bool dry_run = call.dry_run() || is_dry_run(call.request);
   for (const auto& object : *objects) {
     if (dry_run) break;

@@ -72,7 +72,8 @@ struct FleetApi::View {
   std::map<Resource, Learned> learned;
 };
 
-FleetApi::FleetApi(Runtime& runtime, FleetReader& fleet) : runtime_(runtime), fleet_(fleet), directory_(fleet) {}
+FleetApi::FleetApi(Runtime& runtime, FleetReader& fleet)
+    : runtime_(runtime), fleet_(fleet), directory_(fleet, runtime.clock) {}
 
 FleetApi::~FleetApi() = default;
 
@@ -115,7 +116,7 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
   if (path) co_await learn_columns(view, request, *path);
   const Query query = target.query;
   auto response = co_await view.resources.handle(request, std::move(target));
-  if (path && request.method == "GET" && response.stream == nullptr) warn(view, *path, query, response);
+  if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, response);
   co_return response;
 }
 

@@ -93,6 +93,16 @@ struct FleetApiTest : ::testing::Test {
     batch.version = ResourceVersion(std::to_string(version));
     ASSERT_TRUE(time.await(copy(cluster, kind).apply(std::move(batch))));
   }
+  // With this many pods.
+  void fill(const std::string& cluster, int count) {
+    Snapshot all;
+    for (int i = 0; i < count; ++i) {
+      all.objects.push_back(Object::parse(R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"pod-)" +
+                                          std::to_string(i) + R"(","namespace":"default"}})")
+                                .value());
+    }
+    ASSERT_TRUE(time.await(copy(cluster, "Pod").replace(std::move(all))));
+  }
   void remove(const std::string& cluster, const std::string& kind, const std::string& at) {
     EventBatch batch;
     const auto slash = at.find('/');
@@ -306,6 +316,55 @@ TEST_F(FleetApiTest, StreamsAListAsAWatch) {
   auto watch =
       get("/api/v1/pods?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1");
   EXPECT_THAT(next(watch), ElementsAre("ADDED c1.default/a 1001", "ADDED c2.default/a 1002", "BOOKMARK / 1002"));
+}
+
+TEST_F(FleetApiTest, SendsAListThatNobodyBoundedPartByPart) {
+  fill("c1", 1200);
+  put("c2", "Pod", "default/last");
+  EXPECT_EQ(get("/api/v1/pods?limit=1300").stream, nullptr) << "bounded by the client";
+  for (const auto accept : {std::string_view(), kTable, kMetadata}) {
+    auto list = get("/api/v1/pods", accept);
+    ASSERT_NE(list.stream, nullptr);
+    int parts = 0;
+    while (auto part = time.await(list.stream->next())) {
+      EXPECT_LT(part->size(), 500u * 1024);
+      list.body += *part;
+      if (++parts == 1) put("c2", "Pod", "default/later");
+    }
+    EXPECT_EQ(parts, 3);
+    EXPECT_FALSE(list.stream->failed());
+    const auto document = tree(list);
+    const auto* items = json_at(document, {accept == kTable ? "rows" : "items"});
+    ASSERT_NE(items, nullptr);
+    EXPECT_EQ(items->get_array().size(), 1201u);
+    remove("c2", "Pod", "default/later");
+  }
+}
+
+TEST_F(FleetApiTest, BreaksAListOffRatherThanEndItWithoutWhatIsMissing) {
+  fill("c1", 1200);
+  auto list = get("/api/v1/pods");
+  ASSERT_TRUE(time.await(list.stream->next()));
+  for (int i = 0; i < 60; ++i) put("c2", "Pod", "default/x", i);
+  EXPECT_FALSE(time.await(list.stream->next()));
+  EXPECT_TRUE(list.stream->failed()) << "its version is no longer retained";
+}
+
+TEST_F(FleetApiTest, TellsAWatchersFirstObjectsPartByPart) {
+  fill("c1", 1200);
+  auto watch =
+      get("/api/v1/pods?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1");
+  const auto last = std::to_string(store.version());
+  std::vector<std::string> told;
+  while (told.empty() || !told.back().starts_with("BOOKMARK")) {
+    const auto events = next(watch);
+    told.insert(told.end(), events.begin(), events.end());
+    if (told.size() == events.size()) put("c2", "Pod", "default/later");
+  }
+  ASSERT_EQ(told.size(), 1201u);
+  EXPECT_EQ(told.back(), "BOOKMARK / " + last);
+  EXPECT_EQ(std::set<std::string>(told.begin(), told.end()).size(), 1201u);
+  EXPECT_THAT(next(watch), ElementsAre(HasSubstr("ADDED c2.default/later")));
 }
 
 TEST_F(FleetApiTest, DiscoveryOffersWhatThereAreCopiesOf) {

@@ -1,49 +1,80 @@
 #include "tinf/api/fleet_directory.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace tinf::api {
 namespace {
 
-const ResourceInfo* find_offered(const FleetCluster& cluster, const Resource& resource) {
-  const ResourceInfo* same_collection = nullptr;
-  for (const auto& offered : cluster.offer) {
-    if (offered.resource == resource) return &offered;
-    if (offered.resource.group == resource.group && offered.resource.name == resource.name) same_collection = &offered;
+// The resources that a cluster offers, to be found by the thousand.
+class Offer {
+ public:
+  explicit Offer(const FleetCluster& cluster) {
+    for (const auto& info : cluster.offer) sorted_.push_back(&info);
+    std::ranges::sort(sorted_, std::less(), key);
   }
-  return same_collection;
-}
+
+  // The resource in this version, or in the first of the others. Null: it is not offered.
+  const ResourceInfo* find(const Resource& resource) const {
+    const auto first = std::ranges::lower_bound(
+        sorted_, std::tie(resource.group, resource.name), std::less(),
+        [](const ResourceInfo* info) { return std::tie(info->resource.group, info->resource.name); });
+    const ResourceInfo* other = nullptr;
+    for (auto at = first; at != sorted_.end(); ++at) {
+      const Resource& offered = (*at)->resource;
+      if (offered.group != resource.group || offered.name != resource.name) break;
+      if (offered.version == resource.version) return *at;
+      if (other == nullptr) other = *at;
+    }
+    return other;
+  }
+
+ private:
+  static std::tuple<const std::string&, const std::string&, const std::string&> key(const ResourceInfo* info) {
+    return std::tie(info->resource.group, info->resource.name, info->resource.version);
+  }
+
+  std::vector<const ResourceInfo*> sorted_;
+};
+
+constexpr int kLooksTakeOneIn = 10;  // Of the time, at most.
 
 }  // namespace
 
-FleetDirectory::FleetDirectory(FleetReader& fleet) : fleet_(fleet), changed_(std::make_shared<bool>(true)) {
+FleetDirectory::FleetDirectory(FleetReader& fleet, Clock& clock)
+    : fleet_(fleet), clock_(clock), changed_(std::make_shared<bool>(true)) {
   fleet_.on_clusters([changed = changed_] { *changed = true; });
 }
 
 void FleetDirectory::refresh() {
-  if (!std::exchange(*changed_, false)) return;
+  const TimePoint began = clock_.now();
+  if (!*changed_ || began < next_look_) return;
+  *changed_ = false;
   ++generation_;
   names_.clear();
   away_.clear();
   copies_.clear();
-  const auto clusters = fleet_.clusters();
-  std::set<std::string> names;
-  for (const auto& cluster : clusters) {
-    names.insert(cluster.name);
+  clusters_ = fleet_.clusters();
+  std::map<std::string_view, Offer> offers;
+  for (const auto& cluster : clusters_) {
+    names_.push_back(cluster.name);
     if (!cluster.present) away_.insert(cluster.name);
+    offers.emplace(cluster.name, cluster);
   }
-  for (const auto& scope : fleet_.scopes()) {
-    names.insert(scope.cluster);
+  for (auto& scope : fleet_.scopes()) {
     Copies& copies = copies_[scope.cluster];
-    const auto cluster = std::ranges::lower_bound(clusters, scope.cluster, std::less(), &FleetCluster::name);
-    if (cluster == clusters.end() || cluster->name != scope.cluster) continue;  // Of what kind it is nobody knows yet.
-    const ResourceInfo* offered = find_offered(*cluster, scope.resource);
+    const auto offer = offers.find(scope.cluster);
+    if (offer == offers.end()) {  // Of what kind it is nobody knows yet.
+      if (names_.empty() || names_.back() != scope.cluster) names_.push_back(scope.cluster);
+      continue;
+    }
+    const ResourceInfo* offered = offer->second.find(scope.resource);
     if (offered == nullptr) continue;
-    ResourceInfo info = *offered;
-    info.resource = scope.resource;
-    copies.insert_or_assign(scope.resource.group_resource(), std::move(info));
+    std::string collection = scope.resource.group_resource();
+    copies.insert_or_assign(std::move(collection), Copy{std::move(scope.resource), offered});
   }
-  names_.assign(names.begin(), names.end());
+  std::ranges::sort(names_);
+  next_look_ = clock_.now() + kLooksTakeOneIn * (clock_.now() - began);
 }
 
 bool FleetDirectory::knows(const std::string& cluster) const {
@@ -74,16 +105,17 @@ ResourceCatalog FleetDirectory::catalog(const std::string& cluster) const {
   std::map<std::pair<std::string, std::string>, std::size_t> preferred;  // By group and version: by how many resources.
   for (const auto& [name, copies] : copies_) {
     if (!cluster.empty() && name != cluster) continue;
-    for (const auto& [collection, info] : copies) {
-      auto& type = types[info.resource];
+    for (const auto& [collection, copy] : copies) {
+      auto& type = types[copy.resource];
       if (type != nullptr) continue;  // The first cluster's word for it: they rarely differ.
       type = std::make_shared<ResourceType>();
-      type->info = info;
+      type->info = *copy.offered;
+      type->info.resource = copy.resource;
       type->info.verbs = kVerbs;
       type->collection = collection;
-      type->storage_version = info.resource.version;
+      type->storage_version = copy.resource.version;
       type->mirrored = true;
-      preferred[{info.resource.group, info.resource.version}] += info.preferred_version ? 1 : 0;
+      preferred[{copy.resource.group, copy.resource.version}] += copy.offered->preferred_version ? 1 : 0;
     }
   }
   std::vector<ResourceTypePtr> ordered;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tinf/api/resource_type.h"
+#include "tinf/base/clock.h"
 #include "tinf/contract/fleet_store.h"
 
 namespace tinf::api {
@@ -15,9 +16,10 @@ namespace tinf::api {
 // Confined to the strand of `fleet`, which outlives it.
 class FleetDirectory {
  public:
-  explicit FleetDirectory(FleetReader& fleet);
+  FleetDirectory(FleetReader& fleet, Clock& clock);
 
-  // Looks at the fleet if it has changed since. A thousand clusters take some ten milliseconds.
+  // Looks at the fleet if it has changed since; not so often that it would take more than a tenth of the time. A
+  // thousand clusters of sixty resources take some 100 ms, so that a change of those is seen within a second.
   void refresh();
   // Another number whenever refresh() has looked.
   unsigned generation() const { return generation_; }
@@ -38,11 +40,18 @@ class FleetDirectory {
                                           const std::string& cluster) const;
 
  private:
-  using Copies = std::map<std::string, ResourceInfo>;  // By collection.
+  struct Copy {
+    Resource resource;
+    const ResourceInfo* offered = nullptr;  // In clusters_; perhaps of another version than the copy.
+  };
+  using Copies = std::map<std::string, Copy>;  // By collection.
 
   FleetReader& fleet_;
+  Clock& clock_;
   const std::shared_ptr<bool> changed_;  // Shared with the callback, which may outlive this.
   unsigned generation_ = 0;
+  TimePoint next_look_{};
+  std::vector<FleetCluster> clusters_;
   std::vector<std::string> names_;
   std::set<std::string> away_;
   std::map<std::string, Copies> copies_;  // By cluster.

@@ -23,13 +23,16 @@ struct ApiRequest {
   ApiRequest() = default;
 };
 
-// A body without a known end: a watch. Destroying it closes it.
+// A body that is made as it is sent: a watch, or a list that nobody bounded. Destroying it closes it.
 class ResponseStream {
  public:
   virtual ~ResponseStream() = default;
 
   // The next bytes; nothing at the end. One caller at a time.
   virtual Task<std::optional<std::string>> next() = 0;
+
+  // The end came before its time: the client must not take what it has for the whole.
+  virtual bool failed() const { return false; }
 
   // Makes next() come to the end, now and from now on.
   virtual void cut() = 0;

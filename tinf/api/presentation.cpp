@@ -58,13 +58,17 @@ std::string Presentation::row(const Object& object) const {
   return text + "}";
 }
 
-std::string Presentation::table(std::string_view list_meta, std::string rows) {
+std::string Presentation::table_head(std::string_view list_meta) {
   std::string text = R"({"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":)";
   text.append(list_meta);
   text += ",\"columnDefinitions\":";
   text += columns_sent_ ? "null" : column_definitions(*type_);
   columns_sent_ = true;
-  return text + ",\"rows\":[" + rows + "]}";
+  return text + ",\"rows\":[";
+}
+
+std::string Presentation::table(std::string_view list_meta, std::string_view rows) {
+  return table_head(list_meta).append(rows).append(list_tail());
 }
 
 std::string Presentation::object(const Object& object) {
@@ -79,20 +83,23 @@ std::string Presentation::object(const Object& object) {
   return table("{\"resourceVersion\":\"" + std::string(object.resource_version()) + "\"}", row(object));
 }
 
-std::string Presentation::list(const std::vector<ObjectPtr>& objects, const ListMeta& meta) {
-  std::size_t bytes = 512;
+std::string Presentation::list_head(const ListMeta& meta) {
+  if (form_ == Form::Table) return table_head(json_of(meta));
+  if (form_ == Form::Metadata) {
+    return R"({"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":)" + json_of(meta) +
+           ",\"items\":[";
+  }
+  return "{\"kind\":\"" + type_->list_kind() + "\",\"apiVersion\":\"" + type_->api_version() +
+         "\",\"metadata\":" + json_of(meta) + ",\"items\":[";
+}
+
+std::string Presentation::items(const std::vector<ObjectPtr>& objects) const {
+  std::size_t bytes = 0;
   if (form_ == Form::Plain) {
     for (const auto& object : objects) bytes += object->raw().size() + 16;
   }
   std::string items;
   items.reserve(bytes);
-  if (form_ == Form::Plain) {
-    items += "{\"kind\":\"" + type_->list_kind() + "\",\"apiVersion\":\"" + type_->api_version() +
-             "\",\"metadata\":" + json_of(meta) + ",\"items\":[";
-  } else if (form_ == Form::Metadata) {
-    items += R"({"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":)" + json_of(meta) +
-             ",\"items\":[";
-  }
   bool first = true;
   for (const auto& object : objects) {
     if (!std::exchange(first, false)) items += ',';
@@ -102,8 +109,11 @@ std::string Presentation::list(const std::vector<ObjectPtr>& objects, const List
       items += form_ == Form::Plain ? plain(*object) : form_ == Form::Metadata ? metadata_only(*object) : row(*object);
     }
   }
-  if (form_ == Form::Table) return table(json_of(meta), std::move(items));
-  return items + "]}";
+  return items;
+}
+
+std::string Presentation::list(const std::vector<ObjectPtr>& objects, const ListMeta& meta) {
+  return list_head(meta).append(items(objects)).append(list_tail());
 }
 
 std::string Presentation::event(std::string_view type, const Object& object) {

@@ -20,7 +20,6 @@ struct ListMeta {
   StoreVersion version = 0;
   std::string continue_token;
   std::optional<std::size_t> remaining;
-  std::size_t of_other_versions = 0;  // Not said there: objects that were left out, as is_of_version() says.
 
   ListMeta() = default;
 };
@@ -33,6 +32,10 @@ class Presentation {
 
   std::string object(const Object& object);
   std::string list(const std::vector<ObjectPtr>& objects, const ListMeta& meta);
+  // The same in parts: head, items with commas between them, tail.
+  std::string list_head(const ListMeta& meta);
+  std::string items(const std::vector<ObjectPtr>& objects) const;
+  static std::string_view list_tail() { return "]}"; }
 
   // One line of a watch.
   std::string event(std::string_view type, const Object& object);
@@ -43,7 +46,8 @@ class Presentation {
   std::string plain(const Object& object) const;
   std::string metadata_only(const Object& object) const;
   std::string row(const Object& object) const;
-  std::string table(std::string_view list_meta, std::string rows);
+  std::string table_head(std::string_view list_meta);
+  std::string table(std::string_view list_meta, std::string_view rows);
 
   const ResourceTypePtr type_;
   const Form form_;

@@ -2,7 +2,7 @@
 // The rules of resourceVersion and resourceVersionMatch are k8s.io/apimachinery's ValidateListOptions.
 #include <charconv>
 
-#include "tinf/api/presentation.h"
+#include "tinf/api/list_response.h"
 #include "tinf/api/read_api.h"
 
 namespace tinf::api {
@@ -103,12 +103,15 @@ Task<ApiResponse> ReadApi::get(Call& call) {
   co_return answer(call, **object);
 }
 
-Task<Answer<std::vector<ObjectPtr>>> ReadApi::select(Call& call, const Selection& selection, ListMeta& meta) {
-  if (auto fits = check_list_options(call.query); !fits) co_return fits.error();
-  PageQuery query = selection.query();
-  query.limit = number(call.query.get("limit")).value_or(0);
-  const auto limit = query.limit;
+std::size_t ReadApi::limit_of(const Call& call) {
+  return number(call.query.get("limit")).value_or(0);
+}
 
+Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
+  auto selection = Selection::parse(call.type, call.path, call.query);
+  if (!selection) co_return selection.error();
+  if (auto fits = check_list_options(call.query); !fits) co_return fits.error();
+  PageQuery query = selection->query();
   const auto& version = call.query.get("resourceVersion");
   if (const auto& text = call.query.get("continue"); !text.empty()) {
     const auto token = ContinueToken::parse(text);
@@ -123,58 +126,36 @@ Task<Answer<std::vector<ObjectPtr>>> ReadApi::select(Call& call, const Selection
     if (!reached) co_return reached.error();
     const auto wanted = number(version).value_or(0);
     const auto& match = call.query.get("resourceVersionMatch");
-    if (wanted > 0 && (match == "Exact" || (match.empty() && limit > 0))) query.version = wanted;
+    if (wanted > 0 && (match == "Exact" || (match.empty() && limit_of(call) > 0))) query.version = wanted;
   }
-
-  std::vector<ObjectPtr> chosen;
-  while (true) {
-    auto page = co_await reader_.list(call.of().collection, query);
-    if (!page) {
-      if (page.error().code == Code::Expired) {
-        co_return Status::expired("The provided continue parameter or resource version is too old: " +
-                                  page.error().message + "; start a new list without it");
-      }
-      co_return Status::of(page.error(), call.of().resource(), "");
-    }
-    meta.version = page->version;
-    std::size_t looked_at = 0;
-    for (const auto& object : page->objects) {
-      ++looked_at;
-      if (selection.is_of_version(*object)) {
-        chosen.push_back(object);
-      } else {
-        ++meta.of_other_versions;
-      }
-      if (limit > 0 && chosen.size() == limit) break;
-    }
-    const std::size_t left = page->objects.size() - looked_at;
-    if (left == 0 && !page->more) break;
-    const ObjectKey last = page->objects[looked_at - 1]->key();
-    if (limit > 0 && chosen.size() == limit) {
-      ContinueToken token;
-      token.version = page->version;
-      token.last = last;
-      meta.continue_token = token.text();
-      if (page->remaining) meta.remaining = *page->remaining + left;
-      break;
-    }
-    query.version = page->version;
-    query.after = last;
-  }
-  co_return chosen;
+  co_return ObjectPages(reader_, call.of().collection, std::move(*selection), std::move(query));
 }
 
 Task<ApiResponse> ReadApi::list(Call& call) {
-  auto selection = Selection::parse(call.type, call.path, call.query);
-  if (!selection) co_return ApiResponse(selection.error());
-  ListMeta meta;
-  auto objects = co_await select(call, *selection, meta);
+  auto pages = co_await select(call);
+  if (!pages) co_return ApiResponse(pages.error());
+  const std::size_t limit = limit_of(call);
+  auto objects = co_await pages->next(limit > 0 ? limit : kObjectsAtOnce);
   if (!objects) co_return ApiResponse(objects.error());
-  ApiResponse response(presentation(call).list(*objects, meta));
-  if (meta.of_other_versions > 0) {
-    response.warnings.push_back(std::to_string(meta.of_other_versions) + " of " + call.of().collection +
+  ListMeta meta;
+  meta.version = pages->version();
+  ApiResponse response;
+  if (pages->of_other_versions() > 0) {
+    response.warnings.push_back(std::to_string(pages->of_other_versions()) + " of " + call.of().collection +
                                 " are left out: they are held in another version than " + call.of().api_version());
   }
+  if (pages->more() && limit == 0) {
+    response.stream = std::make_unique<ListResponse>(presentation(call), meta, std::move(*objects), std::move(*pages));
+    co_return response;
+  }
+  if (pages->more()) {
+    ContinueToken token;
+    token.version = pages->version();
+    token.last = pages->last();
+    meta.continue_token = token.text();
+    meta.remaining = pages->remaining();
+  }
+  response.body = presentation(call).list(*objects, meta);
   co_return response;
 }
 

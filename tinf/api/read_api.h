@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tinf/api/message.h"
+#include "tinf/api/object_pages.h"
 #include "tinf/api/request.h"
 #include "tinf/api/resource_type.h"
 #include "tinf/api/selection.h"
@@ -63,8 +64,9 @@ class ReadApi : public Served {
   Presentation presentation(const Call& call);
   ApiResponse answer(const Call& call, const Object& object, int status = 200);
 
-  // The objects that a list's options ask for; `meta` says the rest.
-  Task<Answer<std::vector<ObjectPtr>>> select(Call& call, const Selection& selection, ListMeta& meta);
+  // What a list's options ask for, to be read.
+  Task<Answer<ObjectPages>> select(Call& call);
+  static std::size_t limit_of(const Call& call);  // 0: none.
 
   // Constant after construction.
   Runtime& runtime_;

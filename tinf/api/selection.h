@@ -20,6 +20,8 @@ class Selection {
 
   bool matches(const Object& object) const;
 
+  const ResourceType& type() const { return *type_; }
+
   // What matches, as far as a store can tell: all but is_of_version().
   PageQuery query() const;
   bool is_of_version(const Object& object) const { return api::is_of_version(*type_, object); }

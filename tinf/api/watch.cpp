@@ -59,13 +59,12 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
                                               : kShortestWatchSeconds + runtime_.random.below(kShortestWatchSeconds));
   plan.initial_version = without_version ? reader_.version() : number_or(version, 0);
   if (streaming_list || (without_version && !call.query.has("sendInitialEvents"))) {
-    PageQuery query = selection->query();
-    auto page = co_await reader_.list(call.of().collection, std::move(query));
-    if (!page) co_return ApiResponse(Status::of(page.error(), call.of().resource(), ""));
-    plan.initial_version = page->version;
-    for (auto& object : page->objects) {
-      if (selection->is_of_version(*object)) plan.initial.push_back(std::move(object));
-    }
+    ObjectPages pages(reader_, call.of().collection, *selection, selection->query());
+    auto first = co_await pages.next(kObjectsAtOnce);
+    if (!first) co_return ApiResponse(first.error());
+    plan.initial = std::move(*first);
+    plan.initial_version = pages.version();
+    plan.rest.emplace(std::move(pages));
   }
 
   auto watch = reader_.watch(call.of().collection, plan.initial_version);

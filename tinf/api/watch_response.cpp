@@ -42,6 +42,7 @@ bool WatchResponse::fill_initial(std::string& out) {
   if (told_initial_ < plan_.initial.size()) return false;
   plan_.initial.clear();
   told_initial_ = 0;
+  if (has_rest()) return true;
   if (std::exchange(plan_.initial_events_end, false)) out += presentation_.bookmark(plan_.initial_version, true);
   return true;
 }
@@ -70,8 +71,17 @@ void WatchResponse::fill_changes(std::string& out) {
 Task<std::optional<std::string>> WatchResponse::next() {
   while (!over_) {
     std::string out;
-    if (fill_initial(out)) fill_changes(out);
+    if (fill_initial(out) && !has_rest()) fill_changes(out);
     if (!out.empty()) co_return out;
+    if (has_rest()) {
+      auto read = co_await plan_.rest->next(kObjectsAtOnce);
+      if (!read) {
+        over_ = true;
+        co_return Presentation::error_event(read.error());
+      }
+      plan_.initial = std::move(*read);
+      continue;
+    }
 
     if (clock_.now() >= plan_.end) break;
     auto batch = co_await watch_->next(next_bookmark_);

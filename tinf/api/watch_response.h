@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tinf/api/message.h"
+#include "tinf/api/object_pages.h"
 #include "tinf/api/presentation.h"
 #include "tinf/api/selection.h"
 #include "tinf/base/clock.h"
@@ -17,7 +18,8 @@ class WatchResponse;
 using OpenWatches = std::shared_ptr<std::set<WatchResponse*>>;
 
 struct WatchPlan {
-  std::vector<ObjectPtr> initial;    // Told as ADDED first.
+  std::vector<ObjectPtr> initial;    // Told as ADDED first,
+  std::optional<ObjectPages> rest;   // and then these, if there are more.
   StoreVersion initial_version = 0;  // What they are as of.
   bool initial_events_end = false;   // A bookmark says that these were all.
   bool bookmarks = false;
@@ -41,6 +43,7 @@ class WatchResponse final : public ResponseStream {
 
  private:
   bool fill_initial(std::string& out);
+  bool has_rest() const { return plan_.rest && plan_.rest->more(); }
   void fill_changes(std::string& out);
   void tell(const StoreChange& change, std::string& out);
   void plan_next_bookmark();
