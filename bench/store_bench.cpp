@@ -141,10 +141,9 @@ Task<Result<Reading>> read(FleetStore& fleet, const Options& options) {
 }
 
 Task<void> run(Runtime& runtime, const Options& options, int& code) {
-  auto fleet = wiring::open_fleet_store(runtime, options.store);
-  if (!fleet || !*fleet) {
-    std::fprintf(stderr, "store_bench: %s\n",
-                 fleet ? "a store in memory has no history" : fleet.error().message.c_str());
+  auto fleet = wiring::open_fleet_store(runtime, options.store, true);
+  if (!fleet) {
+    std::fprintf(stderr, "store_bench: %s\n", fleet.error().message.c_str());
     code = 1;
     co_return;
   }

@@ -167,7 +167,7 @@ class TwoClusters(ScenarioCase):
 
 
 class ClustersComeAndGo(ScenarioCase):
-    """Behind TLS and tokens, over a compressed store."""
+    """Behind TLS and tokens, over a compressed store; and over a file that outlives the process."""
 
     @classmethod
     def start_parts(cls):
@@ -180,7 +180,7 @@ class ClustersComeAndGo(ScenarioCase):
         tokens = self.folder / "tokens"
         tokens.write_text("right\n")
         informer = self.informer("--serve", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key, "--token-file", tokens,
-                                 "--store", "memory:?compress=true")
+                                 "--store", "memory:?compress=true", output="none")
         url = informer.wait_for_error(r'url="?(https://[0-9.:]+)').group(1)
         kubectl = Kubectl(write_kubeconfig(self.folder / "fleet", url, authority=certificate, token="right"))
         stranger = Kubectl(write_kubeconfig(self.folder / "stranger", url, authority=certificate, token="wrong"))
@@ -197,3 +197,30 @@ class ClustersComeAndGo(ScenarioCase):
             seen = kubectl.run("get", "cm", "-A")
             return "the cluster cluster1 is away" in seen.stderr and "stays" in seen.stdout
         wait_until(away, 20, "a warning names the cluster")
+
+    def test_a_watch_goes_on_over_a_restart_of_the_informer_that_has_a_file(self):
+        flags = ("--serve", "127.0.0.1:0", "--store", f"sqlite:{self.folder}/fleet.db", "--client-id", "hub")
+        own = Kubectl(self.kubeconfig)
+        provider = self.provider(cluster="cluster1", kubeconfig=self.kubeconfig)
+        informer = self.informer(*flags, output="none")
+        informer.endpoint.wait_ready()
+
+        def serving():
+            return Kubectl(server=informer.wait_for_error(r'url="?(http://[0-9.:]+)').group(1))
+        own.run("create", "configmap", "kept")
+        kubectl = serving()
+        wait_until(lambda: "kept" in kubectl.run("get", "cm", "-A").stdout, 20, "it is served")
+        version = json.loads(kubectl.run("get", "--raw", "/api/v1/configmaps").stdout)["metadata"]["resourceVersion"]
+        provider.terminate()
+        informer.terminate()
+
+        own.run("create", "configmap", "later")
+        informer = self.informer(*flags, output="none")
+        kubectl = serving()
+        self.assertIn("kept", kubectl.run("get", "cm", "-A").stdout)
+        wait_until(lambda: "cluster1 is away" in kubectl.run("get", "cm", "-A").stderr, 20, "a warning says what it may be worth")
+        self.provider(cluster="cluster1", kubeconfig=self.kubeconfig)
+        wait_until(lambda: "later" in kubectl.run("get", "cm", "-A").stdout, 20, "it has caught up")
+        told = kubectl.run("get", "--raw", f"/api/v1/configmaps?watch=1&timeoutSeconds=2&resourceVersion={version}").stdout
+        events = [json.loads(line) for line in told.splitlines()]
+        self.assertEqual([(one["type"], one["object"]["metadata"]["name"]) for one in events], [("ADDED", "later")])

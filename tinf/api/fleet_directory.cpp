@@ -56,6 +56,13 @@ void FleetDirectory::refresh() {
   copies_.clear();
   clusters_ = fleet_.clusters();
   std::map<std::string_view, Offer> offers;
+  // What is held of a resource that its cluster does not offer any more is still served, as others have it.
+  const auto offered_elsewhere = [&](const Resource& resource) -> const ResourceInfo* {
+    for (const auto& [name, offer] : offers) {
+      if (const ResourceInfo* info = offer.find(resource)) return info;
+    }
+    return nullptr;
+  };
   for (const auto& cluster : clusters_) {
     names_.push_back(cluster.name);
     if (!cluster.present) away_.insert(cluster.name);
@@ -64,12 +71,10 @@ void FleetDirectory::refresh() {
   for (auto& scope : fleet_.scopes()) {
     Copies& copies = copies_[scope.cluster];
     const auto offer = offers.find(scope.cluster);
-    if (offer == offers.end()) {  // Of what kind it is nobody knows yet.
-      if (names_.empty() || names_.back() != scope.cluster) names_.push_back(scope.cluster);
-      continue;
-    }
-    const ResourceInfo* offered = offer->second.find(scope.resource);
-    if (offered == nullptr) continue;
+    const ResourceInfo* offered = offer == offers.end() ? nullptr : offer->second.find(scope.resource);
+    if (offer == offers.end() && (names_.empty() || names_.back() != scope.cluster)) names_.push_back(scope.cluster);
+    if (offered == nullptr) offered = offered_elsewhere(scope.resource);
+    if (offered == nullptr) continue;  // Of what kind it is nobody knows.
     std::string collection = scope.resource.group_resource();
     copies.insert_or_assign(std::move(collection), Copy{std::move(scope.resource), offered});
   }

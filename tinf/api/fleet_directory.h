@@ -42,7 +42,7 @@ class FleetDirectory {
  private:
   struct Copy {
     Resource resource;
-    const ResourceInfo* offered = nullptr;  // In clusters_; perhaps of another version than the copy.
+    const ResourceInfo* offered = nullptr;  // In clusters_; perhaps of another version or cluster than the copy.
   };
   using Copies = std::map<std::string, Copy>;  // By collection.
 

@@ -61,6 +61,7 @@ struct Fleet::Scoped {
   std::unique_ptr<ListerWatcher> source;
   SharedInformer informer;
   SharedInformer::Registration registration;
+  bool printed = false;  // There is one.
   std::shared_ptr<Gauge> objects, store_bytes, proof_age, live;
   std::shared_ptr<Counter> events;
   bool withdrawn = false;  // Not offered any more.
@@ -75,7 +76,8 @@ Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptio
       printer_(printer),
       log_(runtime.log.with("informer")),
       store_(store),
-      stores_(wiring::Stores::of(store ? wiring::kDefaultStore : options.store).value()),
+      in_memory_(wiring::Stores::of(options.store).has_value()),
+      stores_(wiring::Stores::of(in_memory_ ? options.store : wiring::kDefaultStore).value()),
       started_(runtime.clock.now()),
       last_change_(started_),
       progress_at_(started_),
@@ -244,7 +246,8 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   auto copy = store_ ? store_->open(cluster, scope) : stores_.open(info.resource);
   if (!copy) return log_.error(copy.error().message);
   auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced, std::move(*copy));
-  if (!store_ || options_.output != OutputForm::None) print(*scoped);
+  // Of a store on disk a handler reads every state; where nothing is printed, nobody needs it.
+  if (in_memory_ || options_.output != OutputForm::None) print(*scoped);
   scoped->informer.start();
   scopes_.emplace(std::make_pair(cluster, info.resource), std::move(scoped));
 }
@@ -276,12 +279,18 @@ void Fleet::print(Scoped& scoped) {
   auto registration = scoped.informer.add(std::move(handler), how);
   if (!registration) return log_.error(registration.error().message);
   scoped.registration = std::move(*registration);
+  scoped.printed = true;
 }
 
 Task<void> Fleet::retire(ScopeName name, std::unique_ptr<Scoped> scoped) {
   co_await scoped->informer.stop();
   scoped->registration.reset();
+  const bool is_gone = scoped->withdrawn && !scoped->replaced;  // And empty: retire_withdrawn() has looked.
   scoped = nullptr;  // Only now nothing at the broker session goes by its name any more.
+  if (store_ && is_gone) {
+    auto forgotten = co_await store_->forget(name.first, name.second);
+    if (!forgotten) log_.warning(forgotten.error().message, {{"cluster", name.first}});
+  }
   leaving_.erase(CopyName(name.first, name.second.group_resource()));
   if (!stopping_ && present(name.first)) match_scopes(session_.clusters().at(name.first));
 }
@@ -331,7 +340,8 @@ std::string Fleet::missing() const {
     if (scoped->withdrawn) return name.second.group_resource() + " of " + name.first + " is no longer offered";
     const auto standing = session_.standing(scoped->cluster, scoped->id);
     const bool followed = standing && standing->following && scoped->informer.live();
-    if (scoped->registration.synced() && followed) continue;
+    const bool told = scoped->printed ? scoped->registration.synced() : scoped->informer.synced();
+    if (told && followed) continue;
     const ScopeStatus status = scoped->informer.status();
     std::string lacking = name.second.group_resource() + " of " + name.first +
                           (scoped->informer.synced() ? " is not live" : " has not arrived");

@@ -78,7 +78,8 @@ class Fleet {
 
   // Confined to the executor.
   FleetStore* const store_;
-  wiring::Stores stores_;  // Where that is null.
+  const bool in_memory_;   // The copies, whoever keeps them.
+  wiring::Stores stores_;  // Where there is no store.
   Scopes scopes_;
   std::map<std::pair<std::string, bool>, TimePoint> said_at_;
   std::set<CopyName> leaving_;  // Scopes that end; no other version of their resource begins meanwhile.
