@@ -39,12 +39,12 @@ class Kubectl:
         atexit.register(shutil.rmtree, self._home, ignore_errors=True)
         self._kubeconfig = kubeconfig or write_kubeconfig(self._home / "kubeconfig", server)
         names = {"new": "kubectl", "old": "kubectl-old"}
-        self._program = kube_program(names[version]) if version in names else version
+        self.program = kube_program(names[version]) if version in names else version
         self._timeout = timeout
 
     def run(self, *words, stdin=None, check=True):
         """The finished process (stdout, stderr, returncode as text); with check, a failure is an AssertionError."""
-        done = subprocess.run([str(self._program), *map(str, words)], input=stdin, text=True, capture_output=True,
+        done = subprocess.run([str(self.program), *map(str, words)], input=stdin, text=True, capture_output=True,
                               timeout=self._timeout, env=self._environment())
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(map(str, words))} failed ({done.returncode}): {done.stderr.strip()}")
@@ -61,7 +61,7 @@ class Kubectl:
 
     def start(self, *words):
         """A kubectl that keeps running, such as `get -w`; a Popen with text pipes, in its own group; kill it."""
-        return subprocess.Popen([str(self._program), *map(str, words)], text=True, stdin=subprocess.DEVNULL,
+        return subprocess.Popen([str(self.program), *map(str, words)], text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment(),
                                 start_new_session=True)
 
