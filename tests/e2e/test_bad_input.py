@@ -41,7 +41,7 @@ class CommandLines(ScenarioCase):
     def test_the_command_line_is_refused_with_exit_status_two_and_the_flag_by_name(self):
         config = {"unknown.yaml": "brokr: a\n", "no-yaml.yaml": "broker: [\n", "list.yaml": "- a\n",
                   "deep.yaml": f"broker: {self.nowhere}\nlisten: {{a: b}}\n", "qos.yaml": f"broker: {self.nowhere}\nqos: 7\n",
-                  "store.yaml": f"broker: {self.nowhere}\nstore: sqlite:x\n"}
+                  "store.yaml": f"broker: {self.nowhere}\nstore: sqlite://x\n"}
         for name, text in config.items():
             self.file(name, text)
         there = ["-b", self.nowhere]
@@ -60,9 +60,12 @@ class CommandLines(ScenarioCase):
                 (["-b", "tcp://u:hidden@h:1"], "options of their own"), ([*there, "--listen", "8080"], "--listen.*address:port"),
                 ([*there, "-l", "a in b"], "--selector"), ([*there, "--field-selector", "a>1"], "--field-selector"),
                 ([*there, "-o", "yaml"], "--output"), ([*there, "--timeout", "5"], "--timeout.*duration"),
-                ([*there, "--store", "disk:"], '--store.*"disk:"; use memory: or memory:'),
+                ([*there, "--store", "disk:"], '--store.*"disk:"; use memory:, memory:'),
                 ([*there, "--store", "memory:?compress=yes"], "compress=yes.*use memory:"), ([*there, "--store", ""], "--store"),
-                (["--config", self.folder / "store.yaml"], "--store.*sqlite:x.*use memory:"),
+                (["--config", self.folder / "store.yaml"], "--store.*sqlite://x.*absolute path"),
+                ([*there, "--serve", "8080"], "--serve.*address:port"), ([*there, "--serve", "0.0.0.0:0"], "--serve.*reached by others"),
+                ([*there, "--serve", "127.0.0.1:0", "--tls-cert", "/etc/hostname"], "--tls-cert and --tls-key belong together"),
+                ([*there, "--token-file", "/etc/hostname"], "--token-file.*give --serve too"),
                 ([*there, "-r", "pods/log"], "pods/log"), ([*there, "-n", "a/b"], "--namespace"),
                 (["--config", "/no/such"], "/no/such"), (["--config", self.folder / "unknown.yaml"], 'no flag "brokr"'),
                 (["--config", self.folder / "no-yaml.yaml"], "line 2"), (["--config", self.folder / "list.yaml"], "mapping"),
