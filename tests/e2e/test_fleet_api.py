@@ -224,3 +224,25 @@ class ClustersComeAndGo(ScenarioCase):
         told = kubectl.run("get", "--raw", f"/api/v1/configmaps?watch=1&timeoutSeconds=2&resourceVersion={version}").stdout
         events = [json.loads(line) for line in told.splitlines()]
         self.assertEqual([(one["type"], one["object"]["metadata"]["name"]) for one in events], [("ADDED", "later")])
+
+    def test_a_client_library_follows_the_fleet_as_it_would_a_cluster(self):
+        """Our own: a provider that takes the fleet's API for a cluster's."""
+        self.provider(cluster="cluster1", kubeconfig=self.kubeconfig)
+        serving = self.informer("--serve", "127.0.0.1:0", "--cluster", "cluster1", output="none")
+        url = serving.wait_for_error(r'url="?(http://[0-9.:]+)').group(1)
+        serving.endpoint.wait_ready()
+        self.provider(cluster="all", kubeconfig=write_kubeconfig(self.folder / "all", url))
+        follower = self.informer("--cluster", "all", "-r", "cm")
+        own, fleet = Kubectl(self.kubeconfig), Kubectl(server=url)
+        for number in range(5):
+            own.run("create", "configmap", f"followed-{number}")
+        own.run("delete", "configmap", "followed-3")
+        follower.copy.wait_for("ADDED", "followed-4")
+        own.run("label", "configmap", "followed-4", "a=b")
+
+        def expected():
+            items = fleet.json("get", "cm", "-A")["items"]
+            return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in items}
+        wait_until(lambda: ("cluster1.default", "followed-3") not in expected(), 20, "the fleet has what happened")
+        follower.copy.wait_until_equal(expected, "all", "configmaps")
+        follower.endpoint.wait_ready()
