@@ -2,6 +2,7 @@
 // says what was there.
 #include "tinf/store/sqlite/fleet_view.h"
 
+#include <algorithm>
 #include <map>
 
 #include "tinf/store/sqlite/sqlite_store.h"
@@ -24,6 +25,26 @@ void check_retained(Connection& connection, StoreVersion version) {
   throw Failure{
       Error(Code::Expired, "too old resource version: " + std::to_string(version) + " (" + std::to_string(floor) + ")"),
       false};
+}
+
+// A copy of the collection that is asked for.
+struct CopyName {
+  std::int64_t row = 0;
+  std::string cluster;
+};
+
+std::vector<CopyName> find_copies(Connection& connection, const FleetQuery& wanted) {
+  std::vector<CopyName> copies;
+  Query query = connection.query(
+      "SELECT s.id, c.name FROM scope s JOIN cluster c ON c.id = s.cluster WHERE s.collection = ? ORDER BY c.name");
+  query.bind(wanted.collection);
+  while (query.step()) {
+    CopyName copy{query.number(0), std::string(query.text(1))};
+    const auto& clusters = wanted.clusters;
+    if (clusters.empty() || std::find(clusters.begin(), clusters.end(), copy.cluster) != clusters.end())
+      copies.push_back(std::move(copy));
+  }
+  return copies;
 }
 
 // What was at a place that has changed since; a null object: nothing.
@@ -179,13 +200,13 @@ class PageReader {
 
 }  // namespace
 
-FleetPage read_page(Connection& connection, const std::vector<CopyName>& copies, const FleetQuery& query) {
+FleetPage read_page(Connection& connection, const FleetQuery& query) {
   Transaction moment(connection, "BEGIN");
   FleetPage page;
   page.version = meta(connection, "version");
   if (query.version) check_retained(connection, *query.version);
   PageReader reader(connection, query, page);
-  for (const CopyName& copy : copies) {
+  for (const CopyName& copy : find_copies(connection, query)) {
     if (query.after && copy.cluster < query.after->cluster) continue;
     ObjectKey after;
     if (query.after && copy.cluster == query.after->cluster) after = query.after->key;
@@ -197,41 +218,41 @@ FleetPage read_page(Connection& connection, const std::vector<CopyName>& copies,
   return page;
 }
 
-std::optional<FleetObject> read_object(Connection& connection, const CopyName& copy, const ObjectKey& key) {
-  Query query = connection.query("SELECT version, body FROM object WHERE scope = ? AND namespace = ? AND name = ?");
-  query.bind(copy.row).bind(key.namespace_name).bind(key.name);
+std::optional<FleetObject> read_object(Connection& connection, const std::string& collection, const FleetPlace& place) {
+  Query query = connection.query(
+      "SELECT o.version, o.body FROM cluster c JOIN scope s ON s.cluster = c.id AND s.collection = ?"
+      " JOIN object o ON o.scope = s.id AND o.namespace = ? AND o.name = ? WHERE c.name = ?");
+  query.bind(collection).bind(place.key.namespace_name).bind(place.key.name).bind(place.cluster);
   if (!query.step()) return std::nullopt;
   FleetObject found;
-  found.cluster = copy.cluster;
+  found.cluster = place.cluster;
   found.version = static_cast<StoreVersion>(query.number(0));
-  found.object = object_of(key.namespace_name, key.name, query.text(1));
+  found.object = object_of(place.key.namespace_name, place.key.name, query.text(1));
   return found;
 }
 
-FleetBatch read_changes(Connection& connection, const std::vector<CopyName>& copies, const std::string& collection,
-                        StoreVersion from, std::size_t limit) {
+FleetBatch read_changes(Connection& connection, const std::string& collection, StoreVersion from, std::size_t limit) {
   Transaction moment(connection, "BEGIN");
   check_retained(connection, from);
-  std::map<std::int64_t, const std::string*> clusters;
-  for (const CopyName& copy : copies) clusters.emplace(copy.row, &copy.cluster);
   FleetBatch batch;
   batch.version = meta(connection, "version");
+  // In the order of the log, which is the outer loop whatever the planner thinks of it.
   Query query = connection.query(
-      "SELECT c.version, c.type, c.scope, c.namespace, c.name, c.previous, coalesce(o.body, n.previous)"
-      " FROM change c LEFT JOIN object o ON o.scope = c.scope AND o.namespace = c.namespace AND o.name = c.name"
-      " AND o.version = c.version LEFT JOIN change n ON n.version = c.next"
-      " WHERE c.version > ? AND c.scope IN (SELECT id FROM scope WHERE collection = ?) ORDER BY c.version LIMIT ?");
+      "SELECT h.version, h.type, c.name, h.namespace, h.name, h.previous, coalesce(o.body, n.previous)"
+      " FROM change h CROSS JOIN scope s ON s.id = h.scope CROSS JOIN cluster c ON c.id = s.cluster"
+      " LEFT JOIN object o ON o.scope = h.scope AND o.namespace = h.namespace AND o.name = h.name"
+      " AND o.version = h.version LEFT JOIN change n ON n.version = h.next"
+      " WHERE h.version > ? AND s.collection = ? ORDER BY h.version LIMIT ?");
   query.bind(from).bind(collection).bind(static_cast<std::int64_t>(limit));
   while (query.step()) {
     FleetChange change;
     change.version = static_cast<StoreVersion>(query.number(0));
     change.type = static_cast<EventType>(query.number(1));
-    const auto cluster = clusters.find(query.number(2));
-    if (cluster == clusters.end()) continue;  // Written by a copy that this question does not know of yet.
-    change.cluster = *cluster->second;
+    change.cluster = query.text(2);
     if (!query.null(5)) change.previous = object_of(query.text(3), query.text(4), query.text(5));
-    change.object =
-        change.type == EventType::Deleted ? change.previous : object_of(query.text(3), query.text(4), query.text(6));
+    change.object = change.type == EventType::Deleted && change.previous
+                        ? change.previous
+                        : object_of(query.text(3), query.text(4), query.text(6));
     batch.changes.push_back(std::move(change));
   }
   if (batch.changes.size() == limit) batch.version = batch.changes.back().version;

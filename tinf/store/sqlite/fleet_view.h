@@ -9,20 +9,16 @@
 
 namespace tinf::sqlite {
 
-// A copy that a question is about.
-struct CopyName {
-  std::int64_t row = 0;
-  std::string cluster;
-};
+// Which copies there are is read in the same transaction as what they hold: one that a cluster has just brought must
+// not be missing from what is as of a version that has it.
 
-// In one transaction, so that the page's version is what its objects are as of. `copies` are those of the collection,
-// by cluster. Throws Failure; Expired where the log does not reach back to query.version.
-FleetPage read_page(Connection& connection, const std::vector<CopyName>& copies, const FleetQuery& query);
+// The page's version is what its objects are as of. Throws Failure; Expired where the log does not reach back to
+// query.version.
+FleetPage read_page(Connection& connection, const FleetQuery& query);
 
-std::optional<FleetObject> read_object(Connection& connection, const CopyName& copy, const ObjectKey& key);
+std::optional<FleetObject> read_object(Connection& connection, const std::string& collection, const FleetPlace& place);
 
 // The next changes after `from`, at most `limit`. Expired as above.
-FleetBatch read_changes(Connection& connection, const std::vector<CopyName>& copies, const std::string& collection,
-                        StoreVersion from, std::size_t limit);
+FleetBatch read_changes(Connection& connection, const std::string& collection, StoreVersion from, std::size_t limit);
 
 }  // namespace tinf::sqlite

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/json.hpp>
-#include <set>
+#include <deque>
 
 #include "tinf/store/sqlite/fleet_view.h"
 #include "tinf/store/sqlite/sqlite_store.h"
@@ -16,7 +16,8 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t kBatchChanges = 256;  // Keeps one busy watch from holding the strand.
+constexpr std::size_t kBatchChanges = 256;   // Keeps one busy watch from holding the strand.
+constexpr std::size_t kFeedBytes = 8 << 20;  // Of one collection's latest changes.
 constexpr Duration kMeasureAgain = std::chrono::seconds(5);
 constexpr Duration kWarnAgain = std::chrono::minutes(10);
 constexpr std::uint64_t kAheadIsMuch = 1 << 30;
@@ -80,10 +81,17 @@ std::vector<ResourceInfo> offer_of_json(std::string_view text) {
   return offer;
 }
 
+std::size_t cost(const FleetChange& change) {
+  return sizeof(change) + change.object->memory_bytes() + (change.previous ? change.previous->memory_bytes() : 0);
+}
+
 class SqliteFleetStore final : public FleetStore {
  public:
   SqliteFleetStore(Runtime& runtime, HistoryOptions options)
-      : runtime_(runtime), shared_(std::make_unique<Shared>(options)), alive_(std::make_shared<bool>(true)) {}
+      : runtime_(runtime),
+        shared_(std::make_unique<Shared>(options)),
+        alive_(std::make_shared<bool>(true)),
+        tasks_(runtime.executor) {}
 
   Result<void> open_file(std::string file);
 
@@ -107,14 +115,27 @@ class SqliteFleetStore final : public FleetStore {
     std::shared_ptr<Copy> copy;
     bool open = false;
   };
+  // The latest changes of a collection, read once for all who watch it. Those who are further behind read for
+  // themselves.
+  struct Feed {
+    explicit Feed(StoreVersion at) : from(at), upto(at) {}
+
+    StoreVersion from;  // It has every change after this one,
+    StoreVersion upto;  // and up to this one.
+    std::deque<FleetChange> changes;
+    std::size_t bytes = 0;
+    bool reading = false;
+    std::optional<Error> failure;  // Of the last reading.
+  };
   struct Watched {
     StoreVersion changed = 0;  // By the last change; what a watch has seen up to there needs no reading.
     std::list<Watch*> watches;
+    std::shared_ptr<Feed> feed;  // While somebody watches.
   };
 
   void load(Connection& connection);
   Error expired(StoreVersion version) const;
-  std::vector<CopyName> copies_of(const std::string& collection, const std::vector<std::string>& clusters) const;
+  Task<void> read_on(std::string collection, std::shared_ptr<Feed> feed);
   void changed(const std::string& collection, StoreVersion version);
   void measure();
   void clusters_changed() {
@@ -133,30 +154,54 @@ class SqliteFleetStore final : public FleetStore {
   TimePoint measured_at_{};
   TimePoint warned_at_{};
   const std::shared_ptr<bool> alive_;  // For what the writing thread has posted.
+  TaskGroup tasks_;
 };
 
-// Reads for itself what the log holds: a slow reader costs nothing but its own expiry.
+// A position in the history: a slow reader costs nothing but its own expiry.
 class SqliteFleetStore::Watch final : public FleetWatch {
  public:
   Watch(SqliteFleetStore& store, std::string collection, StoreVersion from)
-      : store_(store), collection_(std::move(collection)), position_(from), fresh_(from < store.heard_) {
-    Watched& watched = store_.watched_[collection_];
-    place_ = watched.watches.insert(watched.watches.end(), this);
+      : store_(store),
+        collection_(std::move(collection)),
+        watched_(store.watched_[collection_]),
+        position_(from),
+        fresh_(from < store.heard_) {
+    place_ = watched_.watches.insert(watched_.watches.end(), this);
   }
-  ~Watch() override { store_.watched_[collection_].watches.erase(place_); }
+  ~Watch() override {
+    watched_.watches.erase(place_);
+    if (watched_.watches.empty()) watched_.feed = nullptr;
+  }
 
   Task<Result<FleetBatch>> next(TimePoint deadline) override {
     while (true) {
       if (cut_) co_return Error(Code::Cancelled, "the watch of " + collection_ + " was cut");
-      if (fresh_ || store_.watched_[collection_].changed > position_) {
-        auto batch = co_await read();
-        if (!batch) co_return batch;
-        fresh_ = false;
-        position_ = batch->version;
-        if (!batch->changes.empty()) co_return batch;
-        continue;
+      if (fresh_ || watched_.changed > position_) {
+        if (!watched_.feed) watched_.feed = std::make_shared<Feed>(position_);
+        const auto feed = watched_.feed;
+        if (position_ < std::max(feed->from, store_.shared_->history.floor())) {
+          auto batch = co_await read();
+          if (!batch) co_return batch;
+          fresh_ = false;
+          position_ = batch->version;
+          if (!batch->changes.empty()) co_return batch;
+          continue;
+        }
+        if (position_ < feed->upto) {
+          FleetBatch batch = take(*feed);
+          fresh_ = false;
+          position_ = batch.version;
+          if (!batch.changes.empty()) co_return batch;
+          continue;
+        }
+        if (feed->failure) co_return *std::exchange(feed->failure, std::nullopt);
+        if (!feed->reading) {
+          feed->reading = true;
+          store_.tasks_.spawn(store_.read_on(collection_, feed));
+        }
+      } else {
+        position_ = std::max(position_, store_.heard_);
       }
-      position_ = std::max(position_, store_.heard_);
       if (!co_await changed_.wait_until(store_.runtime_.clock, deadline)) {
         FleetBatch nothing;
         nothing.version = position_;
@@ -173,16 +218,24 @@ class SqliteFleetStore::Watch final : public FleetWatch {
   void wake() { changed_.notify(); }
 
  private:
+  FleetBatch take(const Feed& feed) const {
+    FleetBatch batch;
+    auto at = std::ranges::upper_bound(feed.changes, position_, {}, &FleetChange::version);
+    for (; at != feed.changes.end() && batch.changes.size() < kBatchChanges; ++at) batch.changes.push_back(*at);
+    batch.version = at == feed.changes.end() ? feed.upto : batch.changes.back().version;
+    return batch;
+  }
+
   Task<Result<FleetBatch>> read() {
-    auto copies = store_.copies_of(collection_, {});
-    auto function = [copies = std::move(copies), collection = collection_, from = position_](Connection& connection) {
-      return read_changes(connection, copies, collection, from, kBatchChanges);
+    auto function = [collection = collection_, from = position_](Connection& connection) {
+      return read_changes(connection, collection, from, kBatchChanges);
     };
     co_return co_await store_.shared_->database->read_elsewhere(std::move(function));
   }
 
   SqliteFleetStore& store_;
   const std::string collection_;
+  Watched& watched_;
   std::list<Watch*>::iterator place_;
   StoreVersion position_;
   bool fresh_;  // What happened before it was opened was not looked for yet.
@@ -251,6 +304,29 @@ void SqliteFleetStore::changed(const std::string& collection, StoreVersion versi
   for (Watch* watch : watched.watches) watch->wake();
   for (Signal* waiter : waiting_for_versions_) waiter->notify();
   if (runtime_.clock.now() - measured_at_ >= kMeasureAgain) measure();
+}
+
+Task<void> SqliteFleetStore::read_on(std::string collection, std::shared_ptr<Feed> feed) {
+  auto function = [collection, from = feed->upto](Connection& connection) {
+    return read_changes(connection, collection, from, kBatchChanges);
+  };
+  auto batch = co_await shared_->database->read_elsewhere(std::move(function));
+  feed->reading = false;
+  if (batch) {
+    feed->upto = batch->version;
+    for (FleetChange& change : batch->changes) {
+      feed->bytes += cost(change);
+      feed->changes.push_back(std::move(change));
+    }
+    while (feed->bytes > kFeedBytes && !feed->changes.empty()) {
+      feed->from = feed->changes.front().version;
+      feed->bytes -= cost(feed->changes.front());
+      feed->changes.pop_front();
+    }
+  } else {
+    feed->failure = batch.error();
+  }
+  for (Watch* watch : watched_[collection].watches) watch->wake();
 }
 
 void SqliteFleetStore::measure() {
@@ -323,32 +399,15 @@ Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
   co_return done;
 }
 
-std::vector<CopyName> SqliteFleetStore::copies_of(const std::string& collection,
-                                                  const std::vector<std::string>& clusters) const {
-  std::vector<CopyName> found;
-  for (const auto& [name, one] : copies_) {
-    if (name.second != collection) continue;
-    if (!clusters.empty() && std::find(clusters.begin(), clusters.end(), name.first) == clusters.end()) continue;
-    const std::int64_t row = one.copy->state().row;
-    if (row != 0) found.push_back(CopyName{row, name.first});
-  }
-  return found;
-}
-
 Task<Result<std::optional<FleetObject>>> SqliteFleetStore::get(std::string collection, FleetPlace place) const {
-  const auto copies = copies_of(collection, {place.cluster});
-  if (copies.empty()) co_return std::optional<FleetObject>();
-  auto function = [copy = copies.front(), key = std::move(place.key)](Connection& connection) {
-    return read_object(connection, copy, key);
+  auto function = [collection = std::move(collection), place = std::move(place)](Connection& connection) {
+    return read_object(connection, collection, place);
   };
   co_return co_await shared_->database->read_elsewhere(std::move(function));
 }
 
 Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
-  auto copies = copies_of(query.collection, query.clusters);
-  auto function = [copies = std::move(copies), query = std::move(query)](Connection& connection) {
-    return read_page(connection, copies, query);
-  };
+  auto function = [query = std::move(query)](Connection& connection) { return read_page(connection, query); };
   co_return co_await shared_->database->read_elsewhere(std::move(function));
 }
 
