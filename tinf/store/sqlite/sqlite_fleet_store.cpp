@@ -107,7 +107,7 @@ class SqliteFleetStore final : public FleetStore {
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
   std::vector<FleetCluster> clusters() const override;
   std::vector<FleetScope> scopes() const override;
-  void on_clusters(std::function<void()> callback) override { on_clusters_ = std::move(callback); }
+  void on_clusters(std::function<void()> callback) override { on_clusters_.push_back(std::move(callback)); }
 
  private:
   class Watch;
@@ -139,7 +139,7 @@ class SqliteFleetStore final : public FleetStore {
   void changed(const std::string& collection, StoreVersion version);
   void measure();
   void clusters_changed() {
-    if (on_clusters_) on_clusters_();
+    for (const auto& callback : on_clusters_) callback();
   }
 
   Runtime& runtime_;
@@ -149,7 +149,7 @@ class SqliteFleetStore final : public FleetStore {
   std::map<std::string, Watched> watched_;  // By collection. Never shrinks: watches refer to its elements.
   std::list<Signal*> waiting_for_versions_;
   StoreVersion heard_ = 0;  // Of all changes up to here changed() was told: version() may be ahead of it.
-  std::function<void()> on_clusters_;
+  std::vector<std::function<void()>> on_clusters_;
   std::shared_ptr<Gauge> file_bytes_, ahead_bytes_, version_gauge_;
   TimePoint measured_at_{};
   TimePoint warned_at_{};
