@@ -1,6 +1,7 @@
 """The copies of two clusters in the hands of kubectl, old and new: what an informer with --serve answers."""
 
 import json
+import subprocess
 import threading
 
 from real import (ApiServer, Authority, Daemon, Etcd, Kubectl, Mosquitto, ScenarioCase, wait_until, write_kubeconfig)
@@ -93,6 +94,13 @@ class TwoClusters(ScenarioCase):
                 self.assertIn("the server doesn't have a resource type", kubectl.run("get", "widgets", check=False).stderr)
                 missing = self.fleet(version, "/clusters/cluster9").run("get", "--raw", "/clusters/cluster9/api/v1/pods", check=False)
                 self.assertRegex(missing.stderr, 'clusters "cluster9" not found: known are cluster1, cluster2')
+
+    def test_a_page_in_a_browser_that_calls_us_by_its_own_name_is_refused(self):
+        for host, status in (("localhost:1", "200"), ("127.0.0.1", "200"), ("[::1]:80", "200"), ("evil.example", "403"),
+                             ("127.0.0.1.evil.example:80", "403"), ("", "403")):
+            done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Host: {host}" if host else "Host;",
+                                   f"{self.url}/api/v1/pods"], capture_output=True, text=True)
+            self.assertEqual(done.stdout, status, host)
 
     def test_selectors(self):
         for version in VERSIONS:

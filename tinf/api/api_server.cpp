@@ -26,6 +26,28 @@ namespace {
 constexpr Duration kSweep = std::chrono::seconds(1);
 constexpr std::size_t kMostWarnings = 8;
 
+// Of a Host header: NAME, NAME:PORT, [ADDRESS]:PORT.
+bool is_local_name(std::string_view host) {
+  const auto bracket = host.rfind(']');
+  const auto colon = host.rfind(':');
+  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
+    host = host.substr(0, colon);
+  }
+  if (host == "localhost") return true;
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  error_code failure;
+  const auto address = asio::ip::make_address(std::string(host), failure);
+  return !failure && address.is_loopback();
+}
+
+Status strange_name(const std::string& host) {
+  Status status =
+      Status::bad_request("called \"" + host + "\": without tokens only localhost, 127.0.0.1 and [::1] are answered");
+  status.code = 403;
+  status.reason = "Forbidden";
+  return status;
+}
+
 // RFC 7234's 299, as kube-apiserver writes it and clients show it.
 template <class Head>
 void set_warnings(Head& head, const std::vector<std::string>& warnings) {
@@ -264,7 +286,12 @@ Task<void> ApiServer::Listener::serve(Stream& stream, Live& live) {
     keep_alive = message.keep_alive();
 
     live.deadline = TimePoint::max();  // Ours to bound now: the handlers' own waits are short.
-    auto response = co_await handler_->handle(request);
+    ApiResponse response;
+    if (const auto host = text(message[http::field::host]); options_.local_names_only && !is_local_name(host)) {
+      response = ApiResponse(strange_name(host));
+    } else {
+      response = co_await handler_->handle(request);
+    }
     if (log_.enabled(LogLevel::Debug)) {
       log_.debug("request",
                  {{"method", request.method}, {"target", request.target}, {"status", std::to_string(response.status)}});

@@ -19,6 +19,9 @@ struct ApiOptions {
   std::string key_file;
   std::string token_file;    // Empty: everybody may call.
   bool debug_paths = false;  // POST /debug/compact and /debug/cut-watches, from loopback only.
+  // Refuse who calls us by another name than localhost or a loopback address: a page in somebody's browser, whose own
+  // name was made to lead here, would read what only this machine's users may.
+  bool local_names_only = false;
 
   std::size_t maximum_connections = 10'000;
   std::size_t maximum_header_bytes = 64 * 1024;

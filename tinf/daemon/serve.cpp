@@ -21,6 +21,7 @@ Result<void> check_serve(const api::ApiOptions& options) {
 Task<Result<void>> serve_beside(Task<Result<void>> work, Runtime& runtime, FleetReader* fleet,
                                 std::optional<api::ApiOptions> options) {
   if (!options) co_return co_await std::move(work);
+  options->local_names_only = options->token_file.empty();
   api::ApiServer server(runtime, *fleet, std::move(*options));
   auto ready = co_await server.listen();
   if (!ready) co_return ready;
