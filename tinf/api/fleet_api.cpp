@@ -55,7 +55,7 @@ struct FleetApi::View {
 
   View(FleetApi& api, const std::string& name)
       : cluster(name),
-        reader(api.fleet_, api.directory_, name.empty() ? api.fleet_forms_ : api.native_forms_, name),
+        reader(api.fleet_, name.empty() ? api.fleet_forms_ : api.native_forms_, name),
         resources(api.runtime_, reader, options_of(name)) {}
 
   static ReadApiOptions options_of(const std::string& name) {

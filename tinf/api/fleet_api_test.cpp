@@ -397,7 +397,7 @@ TEST_F(FleetApiTest, AResourceThatNobodyFollowsAnyMoreIsNoLongerServed) {
   put("c1", "Node", "/n");
   auto watch = get("/api/v1/nodes?watch=1&resourceVersion=1002");
   copies.erase({"c1", info("Node").resource});
-  ASSERT_TRUE(time.await(store.forget("c1", info("Node").resource)));
+  ASSERT_TRUE(time.await(store.forget("c1", info("Node").resource, false)));
   EXPECT_EQ(get("/api/v1/nodes").status, 404);
   EXPECT_EQ(listed("/api/v1/pods").size(), 1u);
   EXPECT_THAT(next(watch), ElementsAre("end"));

@@ -86,9 +86,8 @@ class FleetView::Watch final : public VersionedWatch {
   const std::string_view reference_;
 };
 
-FleetView::FleetView(FleetReader& fleet, const FleetDirectory& directory, std::shared_ptr<FleetForms> forms,
-                     std::string cluster)
-    : fleet_(fleet), directory_(directory), forms_(std::move(forms)), cluster_(std::move(cluster)) {}
+FleetView::FleetView(FleetReader& fleet, std::shared_ptr<FleetForms> forms, std::string cluster)
+    : fleet_(fleet), forms_(std::move(forms)), cluster_(std::move(cluster)) {}
 
 std::optional<FleetPlace> FleetView::place_of(const ObjectKey& key) const {
   if (cluster_.empty()) return fleet_place(key);
@@ -129,11 +128,9 @@ Result<std::optional<FleetQuery>> FleetView::fleet_query(std::string collection,
   const LabelSelector of_cluster = std::move(split.first);
   asked.labels = std::move(split.second);
   if (!of_cluster.empty()) {
-    if (asked.clusters.empty()) asked.clusters = directory_.clusters();
-    std::erase_if(asked.clusters, [&](const std::string& cluster) {
-      return !of_cluster.matches({{std::string(kClusterLabel), cluster}});
-    });
-    if (asked.clusters.empty()) return nothing;
+    asked.of_cluster = [of_cluster](const std::string& cluster) {
+      return of_cluster.matches({{std::string(kClusterLabel), cluster}});
+    };
   }
   return std::optional(std::move(asked));
 }

@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "tinf/api/fleet_directory.h"
 #include "tinf/api/fleet_form.h"
 #include "tinf/contract/fleet_store.h"
 #include "tinf/contract/versioned_store.h"
@@ -33,12 +32,11 @@ class FleetForms {
 
 // Objects are in the order of their places, not of their keys here: "c1-a.x" sorts before "c1.x", the cluster c1-a
 // behind c1. Those whose bytes cannot be read any more are left out until they are repaired.
-// Confined to the strand of `fleet`, which outlives it and its watches, as does `directory`.
+// Confined to the strand of `fleet`, which outlives it and its watches.
 class FleetView final : public VersionedReader {
  public:
   // `cluster` is empty for all.
-  FleetView(FleetReader& fleet, const FleetDirectory& directory, std::shared_ptr<FleetForms> forms,
-            std::string cluster);
+  FleetView(FleetReader& fleet, std::shared_ptr<FleetForms> forms, std::string cluster);
 
   Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const override;
   Task<Result<Page>> list(std::string collection, PageQuery query) const override;
@@ -56,7 +54,6 @@ class FleetView final : public VersionedReader {
   Result<std::optional<FleetQuery>> fleet_query(std::string collection, const PageQuery& query) const;
 
   FleetReader& fleet_;
-  const FleetDirectory& directory_;
   const std::shared_ptr<FleetForms> forms_;
   const std::string cluster_;
 };

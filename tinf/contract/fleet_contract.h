@@ -22,6 +22,12 @@ using FleetFactory = std::function<std::shared_ptr<FleetStore>(Runtime& runtime,
 class FleetContract : public ::testing::TestWithParam<FleetFactory> {
  protected:
   static constexpr std::size_t kManyChanges = 2000;
+  static constexpr int kManyFor = 200;  // One that retains ten.
+
+  static Task<bool> stopped(TaskGroup& tasks) {
+    co_await tasks.stop();
+    co_return true;
+  }
 
   static Scope configmaps(const std::string& api_version = "v1") {
     Scope scope;
@@ -344,6 +350,71 @@ TEST_P(FleetContract, DoesNotExpireAWatchOfAQuietCollectionThatHasHeardAll) {
   ASSERT_TRUE(batch) << batch.error().message;
   EXPECT_TRUE(batch->changes.empty());
   EXPECT_EQ(batch->version, fleet().version()) << "an idle watch learns how far the store is, for bookmarks";
+
+  // Again, once it has been told of a change; and what comes then is told, too.
+  const auto others = fleet().open("c1", nodes()).value();
+  const auto add_node = [&](const std::string& name) {
+    EventBatch added;
+    added.events.push_back(WatchEvent::added(
+        Object::parse(R"({"kind":"Node","apiVersion":"v1","metadata":{"name":")" + name + "\"}}").value()));
+    ASSERT_TRUE(await(others->apply(std::move(added))));
+  };
+  const auto told = [&] {
+    auto heard = await(quiet->next(loop_.runtime().clock.now() + std::chrono::seconds(10)));
+    EXPECT_TRUE(heard) << heard.error().message;
+    return heard && heard->changes.size() == 1 ? std::string(heard->changes.front().object->name()) : "";
+  };
+  for (const std::string name : {"n1", "n2"}) {
+    add_node(name);
+    EXPECT_EQ(told(), name);
+    for (int i = 0; i < kManyFor; ++i) add("c1", "n" + std::to_string(i % 50), 1000 + i);
+    ASSERT_TRUE(await(quiet->next(loop_.runtime().clock.now())));
+  }
+}
+
+// Writes of several copies may be stored as one; whoever looks in between must not take one for heard.
+TEST_P(FleetContract, TellsEveryCollectionItsChangesWhereManyAreWrittenAtOnce) {
+  const auto other = fleet().open("c1", nodes()).value();
+  (void)copy("c1");
+  auto first = fleet().watch("configmaps", fleet().version()).value();
+  auto second = fleet().watch("nodes", fleet().version()).value();
+  int heard_first = 0, heard_second = 0;
+  TaskGroup tasks(loop_.runtime().executor);
+  constexpr int kRounds = 200;
+  const auto follow = [](FleetLoop& loop, FleetWatch& watch, int& heard) -> Task<void> {
+    while (heard < kRounds) {
+      // Looks as often as it can, as one whose deadline for a bookmark has come.
+      auto batch = co_await watch.next(loop.runtime().clock.now());
+      EXPECT_TRUE(batch) << batch.error().message;
+      if (!batch) co_return;
+      heard += static_cast<int>(batch->changes.size());
+      co_await asio::post(loop.runtime().executor, asio::use_awaitable);
+    }
+  };
+  tasks.spawn(follow(loop_, *first, heard_first));
+  tasks.spawn(follow(loop_, *second, heard_second));
+  const auto write = [](Store& store, int round, int& done) -> Task<void> {
+    EventBatch batch;
+    batch.events.push_back(WatchEvent::modified(object("a", round)));
+    EXPECT_TRUE(co_await store.apply(std::move(batch)));
+    ++done;
+  };
+  const auto rounds = [&]() -> Task<bool> {
+    const auto end = loop_.runtime().clock.now() + std::chrono::seconds(20);
+    for (int round = 1; round <= kRounds; ++round) {
+      int done = 0;
+      tasks.spawn(write(copy("c1"), round, done));
+      tasks.spawn(write(*other, round, done));
+      while (done < 2) co_await loop_.runtime().clock.sleep_for(std::chrono::microseconds(100));
+    }
+    while ((heard_first < kRounds || heard_second < kRounds) && loop_.runtime().clock.now() < end)
+      co_await loop_.runtime().clock.sleep_for(std::chrono::milliseconds(1));
+    co_return true;
+  };
+  (void)await(rounds());
+  EXPECT_EQ(heard_first, kRounds);
+  EXPECT_EQ(heard_second, kRounds);
+  (void)await(stopped(tasks));
 }
 
 TEST_P(FleetContract, TellsEachChangeOnceInOrderWithTheStateBefore) {
@@ -416,11 +487,14 @@ TEST_P(FleetContract, TellsTheDeletesOfACopyThatIsForgotten) {
   replace("c1", {object("a", 1), object("b", 1)});
   replace("c2", {object("a", 1)});
   const StoreVersion from = fleet().version();
-  const auto refused = await(fleet().forget("c1", configmaps().resource));
+  const auto refused = await(fleet().forget("c1", configmaps().resource, false));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::Conflict);
   close("c1");
-  ASSERT_TRUE(await(fleet().forget("c1", configmaps().resource)));
+  const auto not_empty = await(fleet().forget("c1", configmaps().resource, true));
+  ASSERT_FALSE(not_empty);
+  EXPECT_EQ(not_empty.error().code, Code::Conflict);
+  ASSERT_TRUE(await(fleet().forget("c1", configmaps().resource, false)));
   EXPECT_THAT(told_after(from),
               ::testing::UnorderedElementsAre("DELETED c1/default/a 1>1", "DELETED c1/default/b 1>1"));
   EXPECT_THAT(listed(), ::testing::ElementsAre("c2/default/a@1"));
@@ -428,7 +502,7 @@ TEST_P(FleetContract, TellsTheDeletesOfACopyThatIsForgotten) {
   before.version = from;
   EXPECT_EQ(listed(before).size(), 3u);
   ASSERT_EQ(fleet().scopes().size(), 1u);
-  EXPECT_TRUE(await(fleet().forget("c9", configmaps().resource))) << "there is none";
+  EXPECT_TRUE(await(fleet().forget("c9", configmaps().resource, false))) << "there is none";
   EXPECT_EQ(copy("c1").size(), 0u);
   EXPECT_TRUE(copy("c1").version().empty());
 }
@@ -520,7 +594,7 @@ TEST_P(FleetContract, ListsAtEveryVersionWhatItsChangesAddUpTo) {
     }
     if (random(40) == 0) {
       close(cluster);
-      ASSERT_TRUE(await(fleet().forget(cluster, configmaps().resource)));
+      ASSERT_TRUE(await(fleet().forget(cluster, configmaps().resource, false)));
     }
   }
 

@@ -29,8 +29,10 @@ struct FleetObject {
 };
 
 struct FleetQuery {
-  std::string collection;               // Resource::group_resource().
-  std::vector<std::string> clusters;    // Empty: all.
+  std::string collection;             // Resource::group_resource().
+  std::vector<std::string> clusters;  // Empty: all.
+  // Of those, the ones that it is true for; none: all. May be called on another thread.
+  std::function<bool(const std::string& cluster)> of_cluster;
   std::string namespace_name;           // As the cluster calls it. Empty: all.
   LabelSelector labels;                 // Empty: all.
   std::optional<FleetPlace> after;      // Exclusive; the page starts with the next place.
@@ -142,8 +144,9 @@ class FleetStore : public FleetReader {
   // AlreadyExists: it is open.
   virtual Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) = 0;
 
-  // Deletes a copy, object by object for those who watch. Conflict: it is open.
-  virtual Task<Result<void>> forget(std::string cluster, Resource resource) = 0;
+  // Deletes a copy, object by object for those who watch; with `only_if_empty`, no object. Conflict: it is open, or is
+  // to be empty and is not, also by what was still being written.
+  virtual Task<Result<void>> forget(std::string cluster, Resource resource, bool only_if_empty) = 0;
 
   virtual Task<Result<void>> put_cluster(FleetCluster cluster) = 0;
 

@@ -21,7 +21,8 @@ constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those th
 constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
 constexpr Duration kSayAgain = 10s;  // Of one cluster.
 constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
-constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of a core.
+constexpr Duration kRememberAgain = 5s;
+constexpr Duration kTrimAgain = 5s;        // It takes up to 100 ms of a core.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 }  // namespace
@@ -182,9 +183,16 @@ void Fleet::match_scopes(const ClusterView& cluster) {
 }
 
 Task<void> Fleet::remember(FleetCluster cluster) {
-  const std::string name = cluster.name;
-  auto written = co_await store_->put_cluster(std::move(cluster));
-  if (!written) log_.warning(written.error().message, {{"cluster", name}});
+  while (true) {
+    auto written = co_await store_->put_cluster(cluster);
+    if (written) co_return;
+    if (may_say(cluster.name, cluster.present)) log_.warning(written.error().message, {{"cluster", cluster.name}});
+    co_await runtime_.clock.sleep_for(kRememberAgain);
+    // What it is by now, of all that may have changed meanwhile.
+    const auto& known = session_.clusters().at(cluster.name);
+    cluster.present = known.present;
+    cluster.offer = known.presence.resources;
+  }
 }
 
 // A store that outlives the process may hold what an earlier one was asked for. Nobody keeps that up any more, so it
@@ -205,7 +213,7 @@ void Fleet::forget_unwanted(const std::string& cluster, const std::set<Resource>
 Task<void> Fleet::forget(ScopeName name) {
   const std::string cluster = name.first;
   const std::string resource = name.second.group_resource();
-  auto forgotten = co_await store_->forget(cluster, name.second);
+  auto forgotten = co_await store_->forget(cluster, name.second, false);
   leaving_.erase(CopyName(cluster, resource));
   if (forgotten) {
     log_.info("not asked for any more: its copy was deleted", {{"cluster", cluster}, {"resource", resource}});
@@ -288,8 +296,10 @@ Task<void> Fleet::retire(ScopeName name, std::unique_ptr<Scoped> scoped) {
   const bool is_gone = scoped->withdrawn && !scoped->replaced;  // And empty: retire_withdrawn() has looked.
   scoped = nullptr;  // Only now nothing at the broker session goes by its name any more.
   if (store_ && is_gone) {
-    auto forgotten = co_await store_->forget(name.first, name.second);
-    if (!forgotten) log_.warning(forgotten.error().message, {{"cluster", name.first}});
+    // What was still being written when it was let go of counts: then it stays.
+    auto forgotten = co_await store_->forget(name.first, name.second, true);
+    if (!forgotten && forgotten.error().code != Code::Conflict)
+      log_.warning(forgotten.error().message, {{"cluster", name.first}});
   }
   leaving_.erase(CopyName(name.first, name.second.group_resource()));
   if (!stopping_ && present(name.first)) match_scopes(session_.clusters().at(name.first));

@@ -58,26 +58,29 @@ void BrokerChannel::take_up(const ResourceVersion& from) {
   if (store_ == nullptr || store_->size() == 0) return;
   const ResourceVersion held = store_->version();
   if (held != from && !(held.empty() && from.text() == kUnknownPosition)) return;
+  if (!measure_all(position_of(from.text()), false)) return;
   delivered = from.text();
   unproven = true;
-  measure_all(position_of(from.text()));
 }
 
-void BrokerChannel::measure_all(wire::Position at) {
+// False: the store cannot be read, or what it holds cannot be relied on; then the whole set is asked for.
+bool BrokerChannel::measure_all(wire::Position at, bool in_vain) {
   auto measured = store_->measure(ObjectKey(), store_->size() + 1);
-  if (!measured) return log_.error(measured.error().message);
+  if (!measured) {
+    log_.error(measured.error().message);
+    return false;
+  }
   Inventory held;
   for (const InventoryEntry& entry : *measured) held.put(entry.key, entry.hash);
   // Where keys are out of order, or a repair was in vain, no range can be relied on: the whole set replaces what is
   // held.
-  const TimePoint now = clock_.now();
-  const bool in_vain = repaired_at_ && now - *repaired_at_ < kRepairedFor;
-  if (in_vain || held.entries() != *measured) {
+  const bool by_ranges = !in_vain && held.entries() == *measured;
+  if (!by_ranges) {
     held = Inventory();
     delivered.clear();
   }
-  repaired_at_ = now;
   follower.repair_from(std::move(held), std::move(at));
+  return by_ranges;
 }
 
 bool BrokerChannel::check_store() {
@@ -89,15 +92,19 @@ bool BrokerChannel::check_store() {
     const std::size_t part = std::max(kMeasureAtLeast, size / (kMeasureRound / kMeasureEvery));
     measure_at_ = began + kMeasureRound * part / std::max(size, part);
     const auto measured = store_->measure(measure_from_, part);
-    equal = measured && *measured == follower.inventory().entries(KeyRange{measure_from_, {}}, part);
+    // One that cannot be read now says nothing; writing to it will say what the matter is.
+    equal = !measured || *measured == follower.inventory().entries(KeyRange{measure_from_, {}}, part);
     measure_from_ = measured && measured->size() == part ? measured->back().key : ObjectKey();
     pace_.next = clock_.now() + kMeasureRest * (clock_.now() - began);
   }
   if (equal) return true;
-  if (repaired_at_ && clock_.now() - *repaired_at_ < kRepairAgain) return false;
+  const TimePoint now = clock_.now();
+  if (repaired_at_ && now - *repaired_at_ < kRepairAgain) return false;
+  const bool in_vain = repaired_at_ && now - *repaired_at_ < kRepairedFor;
+  repaired_at_ = now;
   log_.warning("a store differs from what was received: it is repaired",
                {{"cluster", cluster}, {"resource", follower.scope().resource.group_resource()}});
-  measure_all(wire::Position());
+  (void)measure_all(wire::Position(), in_vain);
   return false;
 }
 

@@ -51,7 +51,7 @@ class BrokerChannel {
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;  // Of a list: objects here, and of how many.
 
  private:
-  void measure_all(wire::Position at);
+  bool measure_all(wire::Position at, bool in_vain);
 
   Clock& clock_;
   const Log log_;
@@ -59,7 +59,7 @@ class BrokerChannel {
   MeasurePace& pace_;
   TimePoint measure_at_{};                // The next part of the store.
   ObjectKey measure_from_;                // The next one begins here.
-  std::optional<TimePoint> repaired_at_;  // By what was measured of the store.
+  std::optional<TimePoint> repaired_at_;  // Because it differed from what was received.
 };
 
 }  // namespace tinf

@@ -46,7 +46,7 @@ Result<StoreName> StoreName::parse(const std::string& text) {
   const char* const end = option.data() + option.size();
   if (option.starts_with(kChanges)) {
     const auto parsed = std::from_chars(option.data() + kChanges.size(), end, name.sqlite.retained_changes);
-    if (parsed.ec == std::errc() && parsed.ptr == end) return name;
+    if (parsed.ec == std::errc() && parsed.ptr == end && name.sqlite.retained_changes > 0) return name;
   }
   return Error(Code::Invalid, "store \"" + text + "\": \"" + option +
                                   "\" is not understood; a SQLite file takes changes=NUMBER, as in ?changes=100000");

@@ -289,6 +289,7 @@ bool FleetMemoryStore::scan(const FleetQuery& query, FleetPage& page, std::optio
   const Collection& in = *find(query.collection);
   const auto is_asked_for = [&](const std::string& cluster) {
     if (after && cluster < after->cluster) return false;
+    if (query.of_cluster && !query.of_cluster(cluster)) return false;
     return query.clusters.empty() || std::ranges::binary_search(query.clusters, cluster);
   };
 
@@ -416,13 +417,17 @@ Result<std::unique_ptr<Store>> FleetMemoryStore::open(const std::string& cluster
   return opened;
 }
 
-Task<Result<void>> FleetMemoryStore::forget(std::string cluster, Resource resource) {
+Task<Result<void>> FleetMemoryStore::forget(std::string cluster, Resource resource, bool only_if_empty) {
   Collection& in = collection(resource.group_resource());
   const auto at = in.copies.find(cluster);
   if (at == in.copies.end()) co_return Result<void>();
   if (at->second->is_open()) {
     co_return Error(Code::Conflict, "the copy of " + resource.group_resource() + " of cluster " + cluster +
                                         " is open: it can be forgotten when it is closed");
+  }
+  if (only_if_empty && at->second->objects().size() > 0) {
+    co_return Error(Code::Conflict,
+                    "the copy of " + resource.group_resource() + " of cluster " + cluster + " is not empty, and stays");
   }
   Snapshot nothing;
   auto emptied = co_await at->second->objects().replace(std::move(nothing));

@@ -51,7 +51,7 @@ class FleetMemoryStore final : public FleetStore {
   void on_clusters(std::function<void()> callback) override { on_clusters_.push_back(std::move(callback)); }
 
   Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) override;
-  Task<Result<void>> forget(std::string cluster, Resource resource) override;
+  Task<Result<void>> forget(std::string cluster, Resource resource, bool only_if_empty) override;
   Task<Result<void>> put_cluster(FleetCluster cluster) override;
   // The history, what compression has learnt, and copies that are not open.
   std::size_t memory_bytes() const override;

@@ -107,6 +107,11 @@ std::int64_t Connection::number(const char* sql) {
   return one.step() ? one.number(0) : 0;
 }
 
+bool Connection::has_moved() {
+  int moved = 0;
+  return sqlite3_file_control(handle_, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
+}
+
 Failure Connection::failure() const {
   const int code = sqlite3_extended_errcode(handle_);
   const std::string help = remedy(code);

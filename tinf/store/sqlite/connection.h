@@ -68,6 +68,7 @@ class Connection {
   std::int64_t number(const char* sql);  // Of one row with one column.
   std::int64_t changes() const { return sqlite3_changes64(handle_); }
   std::int64_t last_row() const { return sqlite3_last_insert_rowid(handle_); }
+  bool has_moved();  // The file's name leads elsewhere.
   bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
   // What the last call failed with, in words that name the file and the remedy.

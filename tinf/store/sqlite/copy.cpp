@@ -129,8 +129,13 @@ void Copy::apply(Connection& connection, History& history, const Scope& scope, c
   history.finish(connection);
 }
 
-void Copy::forget(Connection& connection, History& history) {
+void Copy::forget(Connection& connection, History& history, bool only_if_empty) {
   if (now_.row == 0) return;
+  if (only_if_empty && now_.fingerprint.count > 0) {
+    throw Failure{Error(Code::Conflict, "the copy of " + now_.resource.group_resource() + " of " + cluster_ +
+                                            " is not empty, and stays"),
+                  false};
+  }
   std::vector<Row> rows;
   {
     Query held = connection.query("SELECT id, version, hash_high, hash_low, uid, body FROM object WHERE scope = ?");

@@ -44,8 +44,8 @@ class Copy {
                const ResourceVersion& version);
   void apply(Connection& connection, History& history, const Scope& scope, const std::vector<WatchEvent>& events,
              const ResourceVersion& version);
-  // Deletes every object.
-  void forget(Connection& connection, History& history);
+  // Deletes every object. Throws a Failure that is a Conflict where there are to be none, and are.
+  void forget(Connection& connection, History& history, bool only_if_empty);
 
   void undo();
   void stored();

@@ -10,6 +10,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
 
 #include "tinf/base/clock.h"
 #include "tinf/store/sqlite/schema.h"
@@ -30,25 +33,24 @@ constexpr const char* kReadCache = "PRAGMA cache_size = -16384; PRAGMA query_onl
 
 }  // namespace
 
-// One process writes a file at a time. A file beside it, because SQLite's own locks come and go.
+// One process writes a file at a time. A file beside it, because SQLite's own locks come and go. It also says in which
+// life of the file it was last open: a file whose own word is another one was put back, or comes from elsewhere.
 class Database::FileLock {
  public:
   static Result<std::unique_ptr<FileLock>> of(const std::string& file) {
     const std::string name = file + "-lock";
-    const int descriptor = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int descriptor = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor < 0) return Error(Code::Invalid, "database " + file + ": " + name + ": " + std::strerror(errno));
     auto lock = std::unique_ptr<FileLock>(new FileLock(descriptor));
+    char text[128] = {};
+    const auto length = pread(descriptor, text, sizeof text - 1, 0);
+    std::istringstream words(std::string(text, length > 0 ? static_cast<std::size_t>(length) : 0));
+    std::string pid;
+    words >> pid >> lock->life_;
     if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-      char pid[24] = {};
-      const auto length = pread(descriptor, pid, sizeof pid - 1, 0);
-      return Error(Code::AlreadyExists,
-                   "database " + file + ": another process" +
-                       (length > 0 ? " (pid " + std::string(pid, static_cast<std::size_t>(length)) + ")" : "") +
-                       " writes to it: stop that one, or use another file");
-    }
-    const std::string own = std::to_string(getpid());
-    if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, own.data(), own.size(), 0) < 0) {
-      // Only the message of a second process would have named us.
+      return Error(Code::AlreadyExists, "database " + file + ": another process" +
+                                            (pid.empty() ? "" : " (pid " + pid + ")") +
+                                            " writes to it: stop that one, or use another file");
     }
     return lock;
   }
@@ -56,9 +58,17 @@ class Database::FileLock {
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
+  const std::string& last_life() const { return life_; }
+  void say(const std::string& life) {
+    const std::string text = std::to_string(getpid()) + " " + life + "\n";
+    // Where it cannot be said, the next life begins as after a loss.
+    if (ftruncate(descriptor_, 0) == 0) (void)!pwrite(descriptor_, text.data(), text.size(), 0);
+  }
+
  private:
   explicit FileLock(int descriptor) : descriptor_(descriptor) {}
   const int descriptor_;
+  std::string life_;
 };
 
 // Shared by who waits and the thread that writes: either may be gone first.
@@ -82,10 +92,15 @@ struct Database::Waiting {
   const std::shared_ptr<Outcome> outcome;
 };
 
-Result<std::unique_ptr<Database>> Database::open(std::string file, const std::function<void(Connection&)>& load) {
+Result<std::unique_ptr<Database>> Database::open(const std::string& name, const Load& load,
+                                                 std::function<void()> committed) {
+  // One name for one file, whichever way it is written, and none that SQLite would take for more than a name.
+  std::error_code failed;
+  const std::string file = std::filesystem::weakly_canonical(name, failed).string();
+  if (failed) return Error(Code::Invalid, "database " + name + ": " + failed.message());
   auto lock = FileLock::of(file);
   if (!lock) return lock.error();
-  auto database = std::unique_ptr<Database>(new Database(file, std::move(*lock)));
+  auto database = std::unique_ptr<Database>(new Database(file, std::move(*lock), std::move(committed)));
   // What it holds may be secret: nobody else is to read what SQLite would make for all. Its other files follow this
   // one.
   const int made = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -94,11 +109,7 @@ Result<std::unique_ptr<Database>> Database::open(std::string file, const std::fu
     database->writing_ = std::make_unique<Connection>(file, Connection::Mode::ReadWrite);
     database->writing_->run("PRAGMA cache_size = -65536");
     prepare_schema(*database->writing_, file);
-    Transaction first(*database->writing_, "BEGIN IMMEDIATE");
-    load(*database->writing_);
-    // Said now, if it cannot be written, rather than when the first object comes.
-    database->writing_->run("INSERT OR REPLACE INTO meta VALUES('opened', unixepoch())");
-    first.commit();
+    database->begin_life(*database->writing_, load);
   } catch (const Failure& failure) {
     return failure.error;
   }
@@ -106,7 +117,29 @@ Result<std::unique_ptr<Database>> Database::open(std::string file, const std::fu
   return database;
 }
 
-Database::Database(std::string file, std::unique_ptr<FileLock> lock) : file_(std::move(file)), lock_(std::move(lock)) {}
+Database::Database(std::string file, std::unique_ptr<FileLock> lock, std::function<void()> committed)
+    : file_(std::move(file)), lock_(std::move(lock)), committed_(std::move(committed)) {}
+
+void Database::begin_life(Connection& connection, const Load& load) {
+  std::string boot;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+  std::string last;
+  {
+    Query query = connection.query("SELECT value FROM meta WHERE name = 'life'");
+    if (query.step()) last = query.text(0);
+  }
+  const bool goes_on = !boot.empty() && last.starts_with(boot) && last == lock_->last_life();
+  const std::string life = boot + "/" + std::to_string(std::random_device()()) + std::to_string(std::random_device()());
+  // On the disk before anything is told: two losses in a row must not begin at the same place.
+  connection.run("PRAGMA synchronous = FULL");
+  Transaction first(connection, "BEGIN IMMEDIATE");
+  load(connection, goes_on);
+  connection.query("INSERT OR REPLACE INTO meta VALUES('life', ?)").bind(life).run();
+  first.commit();
+  lock_->say(life);
+  // From here on what a crash of the machine takes comes back from the clusters: no need to wait for the disk.
+  connection.run("PRAGMA synchronous = NORMAL");
+}
 
 Database::~Database() {
   {
@@ -153,6 +186,7 @@ void Database::write_loop() {
 void Database::tidy() {
   untidied_ = 0;
   try {
+    moved_ = writing_->has_moved();
     const auto free = writing_->number("PRAGMA freelist_count");
     if (free > kFreePages && free > writing_->number("PRAGMA page_count") / kFreeShare)
       writing_->run(("PRAGMA incremental_vacuum(" + std::to_string(kVacuumPages) + ")").c_str());
@@ -180,6 +214,7 @@ void Database::write_together(std::vector<std::unique_ptr<Waiting>>& together) {
   try {
     carry_out(together);
     for (const auto& one : together) one->work.done();
+    committed_();
     for (const auto& one : together) one->end(Result<void>());
   } catch (const Failure& failure) {
     for (auto one = together.rbegin(); one != together.rend(); ++one) (*one)->work.undo();
@@ -197,6 +232,11 @@ void Database::write_together(std::vector<std::unique_ptr<Waiting>>& together) {
 }
 
 void Database::carry_out(std::vector<std::unique_ptr<Waiting>>& together) {
+  if (moved_) {
+    throw Failure{Error(Code::Unavailable, "database " + file_ +
+                                               ": the file was moved, replaced or deleted while it was open: put it "
+                                               "back, or start this program again on the one that is there now")};
+  }
   Transaction transaction(*writing_, "BEGIN IMMEDIATE");
   for (const auto& one : together) one->work.write(*writing_);
   transaction.commit();

@@ -35,8 +35,12 @@ class Database {
  public:
   // Errors: Invalid (no such file can be made, it is another program's, or a newer version's), AlreadyExists (another
   // process writes to it), Unavailable (it cannot be read or written).
-  // `load` reads what is there, in a transaction, before anything else does.
-  static Result<std::unique_ptr<Database>> open(std::string file, const std::function<void(Connection&)>& load);
+  // `load` reads what is there, in a transaction, before anything else does. `goes_on`: no transaction of an earlier
+  // life is missing: neither has the machine gone down since, nor was the file put back or copied.
+  // `committed` runs on the writing thread, after the done() of each piece of work in a transaction.
+  using Load = std::function<void(Connection&, bool goes_on)>;
+  static Result<std::unique_ptr<Database>> open(const std::string& file, const Load& load,
+                                                std::function<void()> committed);
   ~Database();  // Writes what waits, then closes the file.
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -64,7 +68,8 @@ class Database {
   class FileLock;
   struct Waiting;
 
-  Database(std::string file, std::unique_ptr<FileLock> lock);
+  Database(std::string file, std::unique_ptr<FileLock> lock, std::function<void()> committed);
+  void begin_life(Connection& connection, const Load& load);
   void write_loop();
   void write_together(std::vector<std::unique_ptr<Waiting>>& together);
   void tidy();
@@ -74,10 +79,12 @@ class Database {
 
   const std::string file_;
   const std::unique_ptr<FileLock> lock_;
+  const std::function<void()> committed_;
   // The thread's alone, once it runs.
   std::unique_ptr<Connection> writing_;
   unsigned untidied_ = 0;  // Transactions.
   std::chrono::steady_clock::time_point hold_back_until_{};
+  bool moved_ = false;  // The file's name leads to another one now, or nowhere.
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -41,6 +41,7 @@ std::vector<CopyName> find_copies(Connection& connection, const FleetQuery& want
   while (query.step()) {
     CopyName copy{query.number(0), std::string(query.text(1))};
     const auto& clusters = wanted.clusters;
+    if (wanted.of_cluster && !wanted.of_cluster(copy.cluster)) continue;
     if (clusters.empty() || std::find(clusters.begin(), clusters.end(), copy.cluster) != clusters.end())
       copies.push_back(std::move(copy));
   }

@@ -1,6 +1,6 @@
 #include "tinf/store/sqlite/history.h"
 
-#include <fstream>
+#include <algorithm>
 
 #include "tinf/object/watch_event.h"
 
@@ -12,12 +12,6 @@ constexpr StoreVersion kPastAnyLoss = StoreVersion(1) << 32;
 // What one piece of work cuts off the log beside twice what it adds: it catches up, and none takes long.
 constexpr StoreVersion kCutAtLeast = 64;
 
-std::string boot() {
-  std::string id;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
-  return id;
-}
-
 std::uint64_t meta(Connection& connection, std::string_view name) {
   Query query = connection.query("SELECT value FROM meta WHERE name = ?");
   query.bind(name);
@@ -26,26 +20,17 @@ std::uint64_t meta(Connection& connection, std::string_view name) {
 
 }  // namespace
 
-void History::load(Connection& connection) {
+void History::load(Connection& connection, bool goes_on, StoreVersion now) {
   now_.version = meta(connection, "version");
   now_.floor = meta(connection, "floor");
   now_.bytes = meta(connection, "log_bytes");
-  const std::string now = boot();
-  std::string then;
-  {
-    Query query = connection.query("SELECT value FROM meta WHERE name = 'boot'");
-    if (query.step()) then = query.text(0);
+  if (!goes_on) {
+    // A file that is new may stand where another one stood.
+    now_.version = std::max(now_.version + kPastAnyLoss, now);
+    now_.floor = now_.version;
+    now_.bytes = 0;
+    connection.run("DELETE FROM change");
   }
-  if (then != now || now.empty()) {
-    if (!then.empty()) {
-      now_.version += kPastAnyLoss;
-      now_.floor = now_.version;
-      now_.bytes = 0;
-      connection.run("DELETE FROM change");
-    }
-    connection.query("INSERT OR REPLACE INTO meta VALUES('boot', ?)").bind(now).run();
-  }
-  if (now_.version == 0) now_.version = now_.floor = 1;
   keep(connection);
 }
 

@@ -22,9 +22,10 @@ class History {
  public:
   explicit History(HistoryOptions options) : options_(options) {}
 
-  // What the file says, before anything is written. After a restart of the machine its last transactions may be
-  // missing, and versions that were told be given again: then it begins at higher ones, and knows nothing of before.
-  void load(Connection& connection);
+  // What the file says, before anything is written. `goes_on`: nothing that was told of this file can be missing from
+  // it. Otherwise, as after a restart of the machine, versions that were told might be given again: then it begins at
+  // higher ones, and knows nothing of before. `now` is microseconds since 1970.
+  void load(Connection& connection, bool goes_on, StoreVersion now);
 
   // Notes a change of the object in row `object`, as it is before that, and returns the change's version. An object
   // that is new has no row yet.
@@ -39,6 +40,7 @@ class History {
   void undo();    // Nothing since the last stored() has been stored.
   void stored();  // All has.
 
+  StoreVersion next() const { return now_.version; }  // What the last change was given, stored or not.
   StoreVersion version() const { return stored_version_; }
   StoreVersion floor() const { return stored_floor_; }  // The log has every change after this one.
 

@@ -68,6 +68,7 @@ CREATE TABLE change(
   next INTEGER,
   previous_version INTEGER,
   previous ANY) STRICT;
+CREATE INDEX change_scope ON change(scope, version);
 
 CREATE VIEW objects AS
   SELECT c.name AS cluster, s.api_group, s.api_version, s.resource, o.namespace, o.name, o.uid, o.resource_version,
@@ -111,8 +112,12 @@ void prepare_schema(Connection& connection, const std::string& file) {
   } else if (connection.number("PRAGMA application_id") != kApplication) {
     refuse(file, "it holds another program's tables: name another file");
   }
-  // What a crash of the machine takes from a copy comes back from its cluster: no need to wait for the disk each time.
-  connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864");
+  {
+    Query mode = connection.query("PRAGMA journal_mode = WAL");
+    if (!mode.step() || mode.text(0) != "wal")
+      refuse(file, "it cannot be written ahead, as on a network's disk: name a file on a disk of this machine");
+  }
+  connection.run("PRAGMA journal_size_limit = 67108864");
 
   const int found = version_of(connection);
   if (found > kSchemaVersion) {

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/json.hpp>
 #include <deque>
+#include <set>
 
 #include "tinf/store/sqlite/fleet_view.h"
 #include "tinf/store/sqlite/sqlite_store.h"
@@ -93,10 +94,10 @@ class SqliteFleetStore final : public FleetStore {
         alive_(std::make_shared<bool>(true)),
         tasks_(runtime.executor) {}
 
-  Result<void> open_file(std::string file);
+  Result<void> open_file(const std::string& file);
 
   Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) override;
-  Task<Result<void>> forget(std::string cluster, Resource resource) override;
+  Task<Result<void>> forget(std::string cluster, Resource resource, bool only_if_empty) override;
   Task<Result<void>> put_cluster(FleetCluster cluster) override;
   std::size_t memory_bytes() const override { return copies_.size() * (sizeof(Copy) + 256); }
 
@@ -133,10 +134,11 @@ class SqliteFleetStore final : public FleetStore {
     std::shared_ptr<Feed> feed;  // While somebody watches.
   };
 
-  void load(Connection& connection);
+  void load(Connection& connection, bool goes_on);
   Error expired(StoreVersion version) const;
   Task<void> read_on(std::string collection, std::shared_ptr<Feed> feed);
-  void changed(const std::string& collection, StoreVersion version);
+  void tell_committed();
+  void on_committed(const std::set<std::string>& collections, StoreVersion version);
   void measure();
   void clusters_changed() {
     for (const auto& callback : on_clusters_) callback();
@@ -146,9 +148,10 @@ class SqliteFleetStore final : public FleetStore {
   const std::unique_ptr<Shared> shared_;
   std::map<std::pair<std::string, std::string>, KnownCopy> copies_;  // By cluster and collection.
   std::map<std::string, FleetCluster> clusters_;
+  std::set<std::string> unsaved_;           // Of those what the file does not say yet.
   std::map<std::string, Watched> watched_;  // By collection. Never shrinks: watches refer to its elements.
   std::list<Signal*> waiting_for_versions_;
-  StoreVersion heard_ = 0;  // Of all changes up to here changed() was told: version() may be ahead of it.
+  StoreVersion heard_ = 0;  // Of all changes up to here on_committed() was told: version() may be ahead of it.
   std::vector<std::function<void()>> on_clusters_;
   std::shared_ptr<Gauge> file_bytes_, ahead_bytes_, version_gauge_;
   TimePoint measured_at_{};
@@ -195,6 +198,12 @@ class SqliteFleetStore::Watch final : public FleetWatch {
           continue;
         }
         if (feed->failure) co_return *std::exchange(feed->failure, std::nullopt);
+        if (!feed->reading && feed->upto < position_) {
+          // It stands where the collection last changed, below the log's floor perhaps. Whoever is as far behind as
+          // that reads for itself.
+          watched_.feed = std::make_shared<Feed>(position_);
+          continue;
+        }
         if (!feed->reading) {
           feed->reading = true;
           store_.tasks_.spawn(store_.read_on(collection_, feed));
@@ -216,6 +225,9 @@ class SqliteFleetStore::Watch final : public FleetWatch {
   }
 
   void wake() { changed_.notify(); }
+  void catch_up(StoreVersion last_change, StoreVersion heard) {
+    if (!fresh_ && position_ >= last_change) position_ = std::max(position_, heard);
+  }
 
  private:
   FleetBatch take(const Feed& feed) const {
@@ -248,8 +260,12 @@ Error SqliteFleetStore::expired(StoreVersion version) const {
                                   std::to_string(shared_->history.floor()) + ")");
 }
 
-void SqliteFleetStore::load(Connection& connection) {
-  shared_->history.load(connection);
+void SqliteFleetStore::load(Connection& connection, bool goes_on) {
+  const auto since_1970 =
+      std::chrono::duration_cast<std::chrono::microseconds>(runtime_.clock.wall_now().time_since_epoch());
+  shared_->history.load(connection, goes_on, static_cast<StoreVersion>(since_1970.count()));
+  // Until they show themselves.
+  connection.run("UPDATE cluster SET present = 0");
   Query known = connection.query("SELECT name, uid, kubernetes, offer FROM cluster");
   while (known.step()) {
     FleetCluster cluster;
@@ -277,8 +293,9 @@ void SqliteFleetStore::load(Connection& connection) {
   }
 }
 
-Result<void> SqliteFleetStore::open_file(std::string file) {
-  auto database = Database::open(std::move(file), [this](Connection& connection) { load(connection); });
+Result<void> SqliteFleetStore::open_file(const std::string& file) {
+  auto database = Database::open(
+      file, [this](Connection& connection, bool goes_on) { load(connection, goes_on); }, [this] { tell_committed(); });
   if (!database) return database.error();
   shared_->history.stored();
   heard_ = version();
@@ -288,20 +305,34 @@ Result<void> SqliteFleetStore::open_file(std::string file) {
   ahead_bytes_ = metrics.gauge("tinf_store_ahead_bytes", "What is written ahead of the database's file.");
   version_gauge_ = metrics.gauge("tinf_store_version", "Of the last change of any copy.");
   measure();
-  shared_->changed = [this, alive = std::weak_ptr(alive_), executor = runtime_.executor](const std::string& collection,
-                                                                                         StoreVersion version) {
-    asio::post(executor, [this, alive, collection, version] {
-      if (alive.lock()) changed(collection, version);
-    });
-  };
   return Result<void>();
 }
 
-void SqliteFleetStore::changed(const std::string& collection, StoreVersion version) {
+// On the writing thread.
+void SqliteFleetStore::tell_committed() {
+  const bool resources = std::exchange(shared_->resources_changed, false);
+  auto collections = std::exchange(shared_->changed, {});
+  if (collections.empty() && !resources) return;
+  // In one piece: heard_ must not be ahead of what a watch of any collection was told.
+  asio::post(runtime_.executor, [this, alive = std::weak_ptr(alive_), collections = std::move(collections), resources,
+                                 version = shared_->history.version()] {
+    if (!alive.lock()) return;
+    on_committed(collections, version);
+    if (resources) clusters_changed();
+  });
+}
+
+void SqliteFleetStore::on_committed(const std::set<std::string>& collections, StoreVersion version) {
+  for (const std::string& collection : collections) {
+    Watched& watched = watched_[collection];
+    // Those that had heard all need not fall back to when they last looked, which may be below the log's floor now.
+    for (Watch* watch : watched.watches) watch->catch_up(watched.changed, heard_);
+    watched.changed = std::max(watched.changed, version);
+  }
   heard_ = std::max(heard_, version);
-  Watched& watched = watched_[collection];
-  watched.changed = std::max(watched.changed, version);
-  for (Watch* watch : watched.watches) watch->wake();
+  for (const std::string& collection : collections) {
+    for (Watch* watch : watched_[collection].watches) watch->wake();
+  }
   for (Signal* waiter : waiting_for_versions_) waiter->notify();
   if (runtime_.clock.now() - measured_at_ >= kMeasureAgain) measure();
 }
@@ -353,19 +384,26 @@ Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster
   }
   const bool known = one.copy->state().fingerprint.count > 0;
   one.open = true;
-  auto close = [this, name] { copies_[name].open = false; };
+  auto close = [this, name] {
+    KnownCopy& closed = copies_[name];
+    closed.open = false;
+    if (closed.copy->state().fingerprint.count == 0) clusters_changed();
+  };
   if (!known) clusters_changed();
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*shared_, one.copy, scope, std::move(close)));
 }
 
-Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resource) {
+Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resource, bool only_if_empty) {
   const auto found = copies_.find({cluster, resource.group_resource()});
   if (found == copies_.end()) co_return Result<void>();
   if (found->second.open)
     co_return Error(Code::Conflict, "the copy of " + resource.group_resource() + " of " + cluster + " is in use");
   const auto copy = found->second.copy;
   Work work = work_on(
-      *shared_, copy, [&shared = *shared_, copy](Connection& connection) { copy->forget(connection, shared.history); },
+      *shared_, copy,
+      [&shared = *shared_, copy, only_if_empty](Connection& connection) {
+        copy->forget(connection, shared.history, only_if_empty);
+      },
       copy->state().fingerprint.count + 1);
   auto done = co_await shared_->database->write(std::move(work));
   if (done) clusters_changed();
@@ -374,7 +412,13 @@ Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resour
 
 Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
   const auto known = clusters_.find(cluster.name);
-  if (known != clusters_.end() && known->second == cluster) co_return Result<void>();
+  if (known != clusters_.end() && known->second == cluster && unsaved_.count(cluster.name) == 0)
+    co_return Result<void>();
+  // At once, and in the order in which it is said: what is stored may take its time.
+  const bool is_news = known == clusters_.end() || known->second != cluster;
+  clusters_[cluster.name] = cluster;
+  unsaved_.insert(cluster.name);
+  if (is_news) clusters_changed();
   Work work;
   work.write = [cluster](Connection& connection) {
     const std::string offer = offer_to_json(cluster.offer);
@@ -393,9 +437,7 @@ Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
   work.undo = [] {};
   work.done = [] {};
   auto done = co_await shared_->database->write(std::move(work));
-  if (!done) co_return done;
-  clusters_[cluster.name] = std::move(cluster);
-  clusters_changed();
+  if (done && clusters_[cluster.name] == cluster) unsaved_.erase(cluster.name);
   co_return done;
 }
 
@@ -462,7 +504,7 @@ Result<std::unique_ptr<FleetStore>> open_sqlite_fleet_store(Runtime& runtime, st
   history.retained_changes = options.retained_changes;
   history.retained_bytes = options.retained_bytes;
   auto store = std::make_unique<SqliteFleetStore>(runtime, history);
-  auto opened = store->open_file(std::move(file));
+  auto opened = store->open_file(file);
   if (!opened) return opened.error();
   return std::unique_ptr<FleetStore>(std::move(store));
 }

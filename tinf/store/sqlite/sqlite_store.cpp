@@ -22,15 +22,23 @@ ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std:
 Work work_on(Shared& shared, std::shared_ptr<Copy> copy, std::function<void(Connection&)> change, std::size_t rows) {
   Work work;
   work.rows = rows;
-  work.write = std::move(change);
+  const auto moved = std::make_shared<bool>();
+  work.write = [&shared, moved, change = std::move(change)](Connection& connection) {
+    const StoreVersion before = shared.history.next();
+    change(connection);
+    *moved = shared.history.next() != before;
+  };
   work.undo = [&shared, copy] {
     copy->undo();
     shared.history.undo();
   };
-  work.done = [&shared, copy] {
+  work.done = [&shared, copy, moved] {
+    const Resource before = copy->state().resource;
     copy->stored();
     shared.history.stored();
-    if (shared.changed) shared.changed(copy->state().resource.group_resource(), shared.history.version());
+    const Resource now = copy->state().resource;
+    if (*moved) shared.changed.insert(now.group_resource());
+    if (now != before) shared.resources_changed = true;
   };
   return work;
 }
@@ -40,7 +48,7 @@ SqliteStore::SqliteStore(Shared& shared, std::shared_ptr<Copy> copy, Scope scope
 
 ResourceVersion SqliteStore::version() const {
   CopyState state = copy_->state();
-  const bool of_another = state.fingerprint.count > 0 && state.wanted != scope_.id();
+  const bool of_another = state.wanted != scope_.id();
   return of_another ? ResourceVersion() : ResourceVersion(std::move(state.position));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 
 #include "tinf/contract/store.h"
 #include "tinf/store/sqlite/copy.h"
@@ -14,8 +15,9 @@ struct Shared {
   explicit Shared(HistoryOptions options) : history(options) {}
 
   History history;
-  // On the writing thread, when changes of a collection are stored.
-  std::function<void(const std::string& collection, StoreVersion version)> changed;
+  // The writing thread's: of the transaction that was stored last.
+  std::set<std::string> changed;       // Collections of which an object has changed.
+  bool resources_changed = false;      // A copy is written in another version of its API than before.
   std::unique_ptr<Database> database;  // The first to go: until then its thread uses the rest.
 };
 
