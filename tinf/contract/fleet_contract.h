@@ -243,6 +243,16 @@ TEST_P(FleetContract, HasNoPositionWhereACopyIsOpenedForAnotherScope) {
   EXPECT_TRUE(copy("c1").version().empty());
 }
 
+TEST_P(FleetContract, HasNoPositionOfAnotherScopeAlsoWhereThatHeldNothing) {
+  replace("c1", {}, 5);
+  EXPECT_EQ(copy("c1").version(), ResourceVersion("5"));
+  close("c1");
+  Scope other = configmaps();
+  other.label_selector = "app=web";
+  EXPECT_TRUE(fleet().open("c1", other).value()->version().empty());
+  EXPECT_EQ(copy("c1").version(), ResourceVersion("5"));
+}
+
 TEST_P(FleetContract, ListsInOrderOfPlaceOverClusters) {
   replace("c2", {object("b", 1), object("a", 2), object("ns/a", 3)});
   replace("c10", {object("a", 4)});

@@ -4,6 +4,7 @@ namespace tinf::sqlite {
 namespace {
 
 constexpr int kBusyMilliseconds = 5000;  // Another process may hold the file for so long: a migration, a backup.
+constexpr int kBusyStep = 10;
 
 std::string remedy(int code) {
   switch (code & 0xff) {
@@ -24,7 +25,7 @@ std::string remedy(int code) {
     case SQLITE_NOTADB:
       return "it is no SQLite database: name another file";
     case SQLITE_IOERR:
-      return "reading or writing it failed: the system's log says why";
+      return "reading or writing it failed: look after its disk, and after limits on the size of files";
     default:
       return "";
   }
@@ -88,6 +89,15 @@ Connection::Connection(const std::string& file, Mode mode) : file_(file) {
 Connection::~Connection() {
   for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
   sqlite3_close_v2(handle_);
+}
+
+void Connection::wait_for_locks_until(const std::atomic<bool>& over) {
+  const auto wait = [](void* stop, int waited) {
+    if (waited >= kBusyMilliseconds / kBusyStep || *static_cast<const std::atomic<bool>*>(stop)) return 0;
+    sqlite3_sleep(kBusyStep);
+    return 1;
+  };
+  sqlite3_busy_handler(handle_, wait, const_cast<std::atomic<bool>*>(&over));
 }
 
 Query Connection::query(const char* sql) {

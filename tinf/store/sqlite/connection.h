@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -70,6 +71,9 @@ class Connection {
   std::int64_t last_row() const { return sqlite3_last_insert_rowid(handle_); }
   bool has_moved();  // The file's name leads elsewhere.
   bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
+
+  // Where another process has locked the file: some seconds, and no longer than this is false.
+  void wait_for_locks_until(const std::atomic<bool>& over);
 
   // What the last call failed with, in words that name the file and the remedy.
   Failure failure() const;

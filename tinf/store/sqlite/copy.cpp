@@ -35,11 +35,13 @@ CopyState Copy::state() const {
 }
 
 void Copy::undo() {
+  if (std::exchange(counted_, false)) doubtful_ = true;
   const std::lock_guard guard(mutex_);
   now_ = stored_;
 }
 
 void Copy::stored() {
+  counted_ = false;
   const std::lock_guard guard(mutex_);
   stored_ = now_;
 }
@@ -111,6 +113,7 @@ void Copy::replace(Connection& connection, History& history, const Scope& scope,
 void Copy::apply(Connection& connection, History& history, const Scope& scope, const std::vector<WatchEvent>& events,
                  const ResourceVersion& version) {
   name(connection, scope);
+  if (doubtful_.exchange(false)) count_anew(connection);
   for (const WatchEvent& event : events) {
     const bool deletes = event.type == EventType::Deleted;
     const std::string_view namespace_name = deletes ? event.key.namespace_name : event.object->namespace_name();
@@ -148,6 +151,21 @@ void Copy::forget(Connection& connection, History& history, bool only_if_empty) 
   now_.fingerprint = Fingerprint();
   now_.position.clear();
   keep(connection);
+}
+
+// What rows come to, and what points at rows that are no more: the number of one of those may be given again.
+void Copy::count_anew(Connection& connection) {
+  counted_ = true;
+  now_.fingerprint = Fingerprint();
+  Query rows = connection.query("SELECT hash_high, hash_low FROM object WHERE scope = ?");
+  rows.bind(now_.row);
+  while (rows.step()) {
+    now_.fingerprint.add(
+        EntryHash{static_cast<std::uint64_t>(rows.number(0)), static_cast<std::uint64_t>(rows.number(1))});
+  }
+  connection.run(
+      "DELETE FROM label WHERE object NOT IN (SELECT id FROM object);"
+      "DELETE FROM owner WHERE object NOT IN (SELECT id FROM object)");
 }
 
 void Copy::stand_at(const Scope& scope, const ResourceVersion& version) {

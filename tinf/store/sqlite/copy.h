@@ -1,6 +1,7 @@
 // Copy: one resource of one cluster in the file: its rows, and what they come to.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -50,6 +51,9 @@ class Copy {
   void undo();
   void stored();
 
+  // Somebody has altered rows behind our back: the next write counts what there is. Thread-safe.
+  void doubt() { doubtful_ = true; }
+
  private:
   struct Row {
     std::int64_t id = 0;
@@ -70,11 +74,14 @@ class Copy {
   void remove(Connection& connection, History& history, const Row& row);
   static void mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now);
   void keep(Connection& connection);
+  void count_anew(Connection& connection);
   void stand_at(const Scope& scope, const ResourceVersion& version);
 
   const std::string cluster_;
 
-  CopyState now_;  // The writing thread's.
+  CopyState now_;         // The writing thread's.
+  bool counted_ = false;  // Since the last stored().
+  std::atomic<bool> doubtful_ = false;
 
   mutable std::mutex mutex_;
   CopyState stored_;  // Under mutex_.

@@ -40,7 +40,11 @@ class Database::FileLock {
   static Result<std::unique_ptr<FileLock>> of(const std::string& file) {
     const std::string name = file + "-lock";
     const int descriptor = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (descriptor < 0) return Error(Code::Invalid, "database " + file + ": " + name + ": " + std::strerror(errno));
+    if (descriptor < 0) {
+      const std::string why = std::strerror(errno);
+      return Error(Code::Invalid, "database " + file + ": " + name + " cannot be made (" + why +
+                                      "): the folder must exist, have room, and this user may write in it");
+    }
     auto lock = std::unique_ptr<FileLock>(new FileLock(descriptor));
     char text[128] = {};
     const auto length = pread(descriptor, text, sizeof text - 1, 0);
@@ -107,6 +111,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& name, const 
   if (made >= 0) ::close(made);
   try {
     database->writing_ = std::make_unique<Connection>(file, Connection::Mode::ReadWrite);
+    database->writing_->wait_for_locks_until(database->closing_);
     database->writing_->run("PRAGMA cache_size = -65536");
     prepare_schema(*database->writing_, file);
     database->begin_life(*database->writing_, load);

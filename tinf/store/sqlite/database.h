@@ -3,6 +3,7 @@
 // write meanwhile goes into one transaction, which costs the disk as much as one of theirs.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -41,7 +42,7 @@ class Database {
   using Load = std::function<void(Connection&, bool goes_on)>;
   static Result<std::unique_ptr<Database>> open(const std::string& file, const Load& load,
                                                 std::function<void()> committed);
-  ~Database();  // Writes what waits, then closes the file.
+  ~Database();  // Writes what waits, unless another process has locked the file, then closes it.
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
@@ -88,8 +89,8 @@ class Database {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::unique_ptr<Waiting>> waiting_;  // Under mutex_, as what follows.
-  bool closing_ = false;
+  std::deque<std::unique_ptr<Waiting>> waiting_;  // Under mutex_.
+  std::atomic<bool> closing_ = false;             // Written under mutex_.
 
   mutable std::mutex readers_mutex_;
   mutable std::vector<std::unique_ptr<Connection>> readers_;  // Idle ones.

@@ -36,7 +36,7 @@ class AlwaysReading {
     for (bool turn = false; !stop_; turn = !turn) {
       sqlite::Connection& next = turn ? one : other;
       auto begun = std::make_unique<sqlite::Transaction>(next, "BEGIN");
-      (void)next.number("SELECT count(*) FROM object");
+      (void)next.number("/*test*/ SELECT count(*) FROM object");
       std::this_thread::sleep_for(std::chrono::milliseconds(1));  // As long as a page takes.
       held = std::move(begun);
     }

@@ -264,8 +264,8 @@ void SqliteFleetStore::load(Connection& connection, bool goes_on) {
   const auto since_1970 =
       std::chrono::duration_cast<std::chrono::microseconds>(runtime_.clock.wall_now().time_since_epoch());
   shared_->history.load(connection, goes_on, static_cast<StoreVersion>(since_1970.count()));
-  // Until they show themselves.
-  connection.run("UPDATE cluster SET present = 0");
+  // Of none was anything heard yet.
+  connection.run("UPDATE cluster SET present = 0 WHERE present <> 0");
   Query known = connection.query("SELECT name, uid, kubernetes, offer FROM cluster");
   while (known.step()) {
     FleetCluster cluster;

@@ -1,6 +1,7 @@
 #include "tinf/store/sqlite/sqlite_store.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace tinf::sqlite {
 namespace {
@@ -48,8 +49,7 @@ SqliteStore::SqliteStore(Shared& shared, std::shared_ptr<Copy> copy, Scope scope
 
 ResourceVersion SqliteStore::version() const {
   CopyState state = copy_->state();
-  const bool of_another = state.wanted != scope_.id();
-  return of_another ? ResourceVersion() : ResourceVersion(std::move(state.position));
+  return state.wanted != scope_.id() ? ResourceVersion() : ResourceVersion(std::move(state.position));
 }
 
 Result<ObjectPtr> SqliteStore::get(const ObjectKey& key) const {
@@ -87,10 +87,17 @@ Result<std::vector<InventoryEntry>> SqliteStore::measure(const ObjectKey& from, 
     Query query = connection.query(
         "SELECT namespace, name, body FROM object WHERE scope = ? AND (namespace, name) >= (?, ?)"
         " ORDER BY namespace, name LIMIT ?");
-    query.bind(copy_->state().row).bind(from.namespace_name).bind(from.name).bind(static_cast<std::int64_t>(limit));
+    const CopyState state = copy_->state();
+    constexpr std::size_t kNone = std::numeric_limits<std::int64_t>::max();
+    query.bind(state.row).bind(from.namespace_name).bind(from.name).bind(std::uint64_t(std::min(limit, kNone)));
     while (query.step()) {
       measured.push_back(InventoryEntry{ObjectKey{std::string(query.text(0)), std::string(query.text(1))},
                                         EntryHash::of(query.text(2))});
+    }
+    if (from == ObjectKey() && measured.size() < limit) {
+      Fingerprint all;
+      for (const InventoryEntry& entry : measured) all.add(entry.hash);
+      if (all != state.fingerprint) copy_->doubt();
     }
     return measured;
   });
