@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "tinf/base/backoff.h"
 #include "tinf/base/first_of.h"
 #include "tinf/informer/shared_informer.h"
 #include "tinf/object/selector.h"
@@ -21,7 +22,6 @@ constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those th
 constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
 constexpr Duration kSayAgain = 10s;  // Of one cluster.
 constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
-constexpr Duration kRememberAgain = 5s;
 constexpr Duration kTrimAgain = 5s;        // It takes up to 100 ms of a core.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
@@ -85,7 +85,8 @@ Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptio
       clusters_gauge_(runtime.metrics.gauge("tinf_informer_clusters", "Clusters that are present.")),
       learnt_bytes_gauge_(runtime.metrics.gauge("tinf_informer_store_learnt_bytes",
                                                 "Memory of what compressed copies share, by resource.")),
-      tasks_(runtime.executor) {
+      tasks_(runtime.executor),
+      writes_(runtime.executor) {
   session_.on_cluster([this](const ClusterView& cluster) { on_cluster(cluster); });
 }
 
@@ -123,7 +124,8 @@ void Fleet::on_cluster(const ClusterView& cluster) {
     known.kubernetes = cluster.presence.kubernetes;
     known.present = cluster.present;
     known.offer = cluster.presence.resources;
-    tasks_.spawn(remember(std::move(known)));
+    known_[cluster.name] = std::move(known);
+    if (remembering_.insert(cluster.name).second) writes_.spawn(remember(cluster.name));
   }
   if (!cluster.present) {
     if (may_say(cluster.name, false))
@@ -182,16 +184,20 @@ void Fleet::match_scopes(const ClusterView& cluster) {
   }
 }
 
-Task<void> Fleet::remember(FleetCluster cluster) {
+// Until the store knows what was heard last. One at a time of each cluster: what was heard first must not be stored
+// last.
+Task<void> Fleet::remember(std::string cluster) {
+  Backoff backoff(runtime_.clock, runtime_.random);
   while (true) {
-    auto written = co_await store_->put_cluster(cluster);
-    if (written) co_return;
-    if (may_say(cluster.name, cluster.present)) log_.warning(written.error().message, {{"cluster", cluster.name}});
-    co_await runtime_.clock.sleep_for(kRememberAgain);
-    // What it is by now, of all that may have changed meanwhile.
-    const auto& known = session_.clusters().at(cluster.name);
-    cluster.present = known.present;
-    cluster.offer = known.presence.resources;
+    const FleetCluster known = known_[cluster];
+    auto written = co_await store_->put_cluster(known);
+    if (!written) {
+      log_.warning(written.error().message, {{"cluster", cluster}});
+      co_await runtime_.clock.sleep_for(backoff.next());
+    } else if (known == known_[cluster]) {
+      remembering_.erase(cluster);
+      co_return;
+    }
   }
 }
 
@@ -206,20 +212,22 @@ void Fleet::forget_unwanted(const std::string& cluster, const std::set<Resource>
     const bool held = scopes_.count(ScopeName(cluster, scope.resource)) > 0;
     if (scope.cluster != cluster || held || keep.count(copy.second) > 0 || leaving_.count(copy) > 0) continue;
     leaving_.insert(copy);
-    tasks_.spawn(forget(ScopeName(cluster, scope.resource)));
+    writes_.spawn(forget(ScopeName(cluster, scope.resource)));
   }
 }
 
 Task<void> Fleet::forget(ScopeName name) {
   const std::string cluster = name.first;
   const std::string resource = name.second.group_resource();
-  auto forgotten = co_await store_->forget(cluster, name.second, false);
-  leaving_.erase(CopyName(cluster, resource));
-  if (forgotten) {
-    log_.info("not asked for any more: its copy was deleted", {{"cluster", cluster}, {"resource", resource}});
-  } else {
+  Backoff backoff(runtime_.clock, runtime_.random);
+  while (true) {
+    auto forgotten = co_await store_->forget(cluster, name.second, false);
+    if (forgotten) break;
     log_.warning(forgotten.error().message, {{"cluster", cluster}, {"resource", resource}});
+    co_await runtime_.clock.sleep_for(backoff.next());
   }
+  leaving_.erase(CopyName(cluster, resource));
+  log_.info("not asked for any more: its copy was deleted", {{"cluster", cluster}, {"resource", resource}});
 }
 
 // A right that was taken away, perhaps by mistake, is no reason to forget what was seen. What is empty, as after a CRD
@@ -313,6 +321,7 @@ Task<void> Fleet::stop() {
     scoped->registration.reset();
   }
   scopes_.clear();
+  writes_.cancel();
   co_await tasks_.join();
 }
 

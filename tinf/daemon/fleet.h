@@ -52,7 +52,7 @@ class Fleet {
   void match_scopes(const ClusterView& cluster);
   void forget_unwanted(const std::string& cluster, const std::set<Resource>& wanted);
   Task<void> forget(ScopeName name);
-  Task<void> remember(FleetCluster cluster);
+  Task<void> remember(std::string cluster);
   void start(const std::string& cluster, const ResourceInfo& info);
   void print(Scoped& scoped);
   void retire_withdrawn();
@@ -78,8 +78,10 @@ class Fleet {
 
   // Confined to the executor.
   FleetStore* const store_;
-  const bool in_memory_;   // The copies, whoever keeps them.
-  wiring::Stores stores_;  // Where there is no store.
+  std::map<std::string, FleetCluster> known_;  // What the store is to know of clusters.
+  std::set<std::string> remembering_;          // Those of them that are being written.
+  const bool in_memory_;                       // The copies, whoever keeps them.
+  wiring::Stores stores_;                      // Where there is no store.
   Scopes scopes_;
   std::map<std::pair<std::string, bool>, TimePoint> said_at_;
   std::set<CopyName> leaving_;  // Scopes that end; no other version of their resource begins meanwhile.
@@ -97,6 +99,7 @@ class Fleet {
   std::shared_ptr<Gauge> learnt_bytes_gauge_;
   asio::thread_pool printing_{1};
   TaskGroup tasks_;
+  TaskGroup writes_;  // To the store itself, which may take long: nobody waits for their end.
 };
 
 }  // namespace tinf::daemon

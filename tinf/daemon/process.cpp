@@ -104,6 +104,7 @@ Process::~Process() = default;
 
 int Process::run(Task<Result<void>> work, std::function<Task<void>()> farewell) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // A file that may not grow is a fault that the store tells and waits for.
   TaskGroup tasks(context_.get_executor());
   tasks.spawn([](Process& self, Task<void> life) -> Task<void> {
     co_await std::move(life);
