@@ -208,6 +208,26 @@ struct HubWith {
 
 using Hub = HubWith<MemoryStore>;
 
+// As one on a disk that fails now and then.
+struct StoreOnADisk final : Store {
+  using Store::list;
+  Result<ObjectPtr> get(const ObjectKey& key) const override { return held.get(key); }
+  Result<std::vector<ObjectPtr>> list(std::string_view within) const override { return held.list(within); }
+  std::size_t size() const override { return held.size(); }
+  Fingerprint fingerprint() const override { return held.fingerprint(); }
+  Result<std::vector<InventoryEntry>> measure(const ObjectKey& from, std::size_t limit) const override {
+    if (fails) return Error(Code::Unavailable, "the disk cannot be read");
+    return held.measure(from, limit);
+  }
+  ResourceVersion version() const override { return held.version(); }
+  Task<Result<void>> replace(Snapshot all) override { return held.replace(std::move(all)); }
+  Task<Result<void>> apply(EventBatch changes) override { return held.apply(std::move(changes)); }
+  std::size_t memory_bytes() const override { return held.memory_bytes(); }
+
+  MemoryStore held;
+  bool fails = false;
+};
+
 struct ProvideAndFollow : ::testing::Test {
   template <class AHub>
   bool equal(const AHub& hub) {
@@ -654,6 +674,48 @@ TEST_F(ProvideAndFollow, AStoreOfAnEarlierLifeThatWasAlteredMeanwhileIsRepairedB
   hub.follow(configmaps());
   ASSERT_TRUE(time.run_until([&] { return hub.informer->synced(); }, 1min));
   EXPECT_TRUE(hub.equals(source));
+  EXPECT_EQ(site.provider->counts().snapshots, 1u);
+}
+
+// The provider would begin to send the whole set, four pages of which may be under way.
+TEST_F(ProvideAndFollow, AnInformerOverAStoreOfAnEarlierLifeAsksForNothingElseFirst) {
+  for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
+  Site site(time, broker, source);
+  Hub hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  time.await(hub.let_go());
+  time.run_for(1s);
+  int asked = 0;
+  broker.set_delivery_hook([&](const std::string& client, const Message& message) {
+    asked += client == "provider-p1" && message.topic == "/signal/c1" ? 1 : 0;
+    return MemoryBroker::Delivery();
+  });
+  hub.follow(configmaps());
+  ASSERT_TRUE(time.run_until([&] { return hub.informer->synced(); }, 1min));
+  EXPECT_EQ(asked, 1);
+}
+
+TEST_F(ProvideAndFollow, AStoreThatCannotBeReadIsSaidNotProvenAndGoneOnWithWhenItCan) {
+  for (int i = 0; i < 300; ++i) source.put("o" + std::to_string(i));
+  Site site(time, broker, source);
+  HubWith<StoreOnADisk> hub(time, broker);
+  ASSERT_TRUE(equal(hub));
+  ASSERT_TRUE(proven(hub));
+  for (const bool at_the_start : {false, true}) {
+    if (at_the_start) time.await(hub.let_go());
+    hub.store.fails = true;
+    if (at_the_start) hub.follow(configmaps());
+    ASSERT_TRUE(time.run_until([&] { return hub.informer->status().last_error && !hub.informer->live(); }, 1min));
+    EXPECT_THAT(hub.informer->status().last_error->message, HasSubstr("the disk cannot be read"));
+    source.put(at_the_start ? "later" : "meanwhile");
+    const TimePoint broken = time.now();
+    time.run_for(2min);
+    EXPECT_FALSE(hub.informer->live());
+    EXPECT_FALSE(hub.proven_at() && *hub.proven_at() > broken);
+    hub.store.fails = false;
+    ASSERT_TRUE(time.run_until([&] { return hub.informer->live() && hub.equals(source); }, 2min));
+    EXPECT_TRUE(proven(hub));
+  }
   EXPECT_EQ(site.provider->counts().snapshots, 1u);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "tinf/contract/lister_watcher.h"
 
@@ -58,29 +59,35 @@ void BrokerChannel::take_up(const ResourceVersion& from) {
   if (store_ == nullptr || store_->size() == 0) return;
   const ResourceVersion held = store_->version();
   if (held != from && !(held.empty() && from.text() == kUnknownPosition)) return;
-  if (!measure_all(position_of(from.text()), false)) return;
   delivered = from.text();
   unproven = true;
+  // Also a second time: what could not be stored was no repair, and may come again.
+  measure_all(position_of(from.text()), false);
 }
 
-// False: the store cannot be read, or what it holds cannot be relied on; then the whole set is asked for.
-bool BrokerChannel::measure_all(wire::Position at, bool in_vain) {
-  auto measured = store_->measure(ObjectKey(), store_->size() + 1);
+void BrokerChannel::measure_all(wire::Position at, bool in_vain) {
+  // Without a limit: somebody may have added what its bookkeeping does not count.
+  auto measured = store_->measure(ObjectKey(), std::numeric_limits<std::size_t>::max());
   if (!measured) {
-    log_.error(measured.error().message);
-    return false;
+    cannot_read(measured.error());
+    return;
   }
   Inventory held;
   for (const InventoryEntry& entry : *measured) held.put(entry.key, entry.hash);
   // Where keys are out of order, or a repair was in vain, no range can be relied on: the whole set replaces what is
   // held.
-  const bool by_ranges = !in_vain && held.entries() == *measured;
-  if (!by_ranges) {
+  if (in_vain || held.entries() != *measured) {
     held = Inventory();
     delivered.clear();
   }
   follower.repair_from(std::move(held), std::move(at));
-  return by_ranges;
+}
+
+// Its own fault, not a difference: who waits for the store is told.
+bool BrokerChannel::cannot_read(const Error& error) {
+  unreadable = error;
+  changed.notify();
+  return false;
 }
 
 bool BrokerChannel::check_store() {
@@ -90,21 +97,21 @@ bool BrokerChannel::check_store() {
   if (const TimePoint began = clock_.now(); equal && measure_at_ <= began && pace_.next <= began) {
     const std::size_t size = store_->size();
     const std::size_t part = std::max(kMeasureAtLeast, size / (kMeasureRound / kMeasureEvery));
-    measure_at_ = began + kMeasureRound * part / std::max(size, part);
     const auto measured = store_->measure(measure_from_, part);
-    // One that cannot be read now says nothing; writing to it will say what the matter is.
-    equal = !measured || *measured == follower.inventory().entries(KeyRange{measure_from_, {}}, part);
-    measure_from_ = measured && measured->size() == part ? measured->back().key : ObjectKey();
     pace_.next = clock_.now() + kMeasureRest * (clock_.now() - began);
+    if (!measured) return cannot_read(measured.error());
+    measure_at_ = began + kMeasureRound * part / std::max(size, part);
+    equal = *measured == follower.inventory().entries(KeyRange{measure_from_, {}}, part);
+    measure_from_ = measured->size() == part ? measured->back().key : ObjectKey();
   }
   if (equal) return true;
   const TimePoint now = clock_.now();
   if (repaired_at_ && now - *repaired_at_ < kRepairAgain) return false;
-  const bool in_vain = repaired_at_ && now - *repaired_at_ < kRepairedFor;
-  repaired_at_ = now;
   log_.warning("a store differs from what was received: it is repaired",
                {{"cluster", cluster}, {"resource", follower.scope().resource.group_resource()}});
-  (void)measure_all(wire::Position(), in_vain);
+  const bool in_vain = repaired_at_ && now - *repaired_at_ < kRepairedFor;
+  repaired_at_ = now;
+  measure_all(wire::Position(), in_vain);
   return false;
 }
 

@@ -33,8 +33,8 @@ class BrokerChannel {
 
   // The store itself against what was received: its own bookkeeping every time, which is O(1), and the bytes of a part
   // of it, so that all have their turn within a digest's interval, or as soon as a twentieth of the strand's time
-  // allows. False: it was altered, and is being repaired: the
-  // follower has something to ask.
+  // allows. False: it was altered, and is being repaired: the follower has something to ask; or it cannot be read: see
+  // `unreadable`.
   bool check_store();
 
   // Wakes the consumer if there is something for it.
@@ -42,16 +42,18 @@ class BrokerChannel {
 
   const std::string cluster;
   Follower follower;
-  Signal changed;           // There is something for the consumer, or the session has ended.
-  std::string delivered;    // The version that the consumer stands at; empty: at none that can be continued.
-  bool waited_for = false;  // The consumer has stored all that it was given, and waits for more.
-  bool unproven = false;    // The store was taken up, and the consumer was not told yet that it is equal.
-  bool admitted = false;    // It has asked, and is not yet following.
-  TimePoint heard_at;       // The last moment at which nothing was asked, or something was answered.
+  Signal changed;                   // There is something for the consumer, or the session has ended.
+  std::string delivered;            // The version that the consumer stands at; empty: at none that can be continued.
+  bool waited_for = false;          // The consumer has stored all that it was given, and waits for more.
+  bool unproven = false;            // The store was taken up, and the consumer was not told yet that it is equal.
+  std::optional<Error> unreadable;  // The store could not be read: nothing is known to be equal until it is.
+  bool admitted = false;            // It has asked, and is not yet following.
+  TimePoint heard_at;               // The last moment at which nothing was asked, or something was answered.
   std::function<void(std::size_t, std::optional<std::size_t>)> progress;  // Of a list: objects here, and of how many.
 
  private:
-  bool measure_all(wire::Position at, bool in_vain);
+  void measure_all(wire::Position at, bool in_vain);
+  bool cannot_read(const Error& error);
 
   Clock& clock_;
   const Log log_;
@@ -59,7 +61,7 @@ class BrokerChannel {
   MeasurePace& pace_;
   TimePoint measure_at_{};                // The next part of the store.
   ObjectKey measure_from_;                // The next one begins here.
-  std::optional<TimePoint> repaired_at_;  // Because it differed from what was received.
+  std::optional<TimePoint> repaired_at_;  // By what was measured of the store.
 };
 
 }  // namespace tinf

@@ -51,7 +51,7 @@ Error BrokerSession::taken(const std::string& cluster, const Scope& scope) {
 }
 
 Task<Result<std::shared_ptr<BrokerChannel>>> BrokerSession::channel(const std::string& cluster, const Scope& scope,
-                                                                    const StoreReader* store) {
+                                                                    const StoreReader* store, ResourceVersion held) {
   const ChannelName name(cluster, scope.id());
   const TimePoint deadline = runtime_.clock.now() + kFormerLife;
   while (channels_.count(name) > 0) {
@@ -60,6 +60,9 @@ Task<Result<std::shared_ptr<BrokerChannel>>> BrokerSession::channel(const std::s
     if (!let_go && channels_.count(name) > 0) co_return taken(cluster, scope);
   }
   auto opened = std::make_shared<BrokerChannel>(cluster, scope, options_.follower, runtime_, store, measure_pace_);
+  // Before it asks anything: it would ask for the whole set.
+  if (!held.empty()) opened->take_up(held);
+  if (opened->unreadable) co_return *opened->unreadable;
   channels_.emplace(name, opened);
   if (reachable(cluster)) admission_.want(name);
   tasks_.spawn([](BrokerSession& self, std::string filter) -> Task<void> {

@@ -123,7 +123,7 @@ class BrokerSession {
 
   // A new one, of this scope the only one.
   Task<Result<std::shared_ptr<BrokerChannel>>> channel(const std::string& cluster, const Scope& scope,
-                                                       const StoreReader* store);
+                                                       const StoreReader* store, ResourceVersion held);
   static Error taken(const std::string& cluster, const Scope& scope);
   void close(const BrokerChannel& channel);
 

@@ -17,6 +17,7 @@ class BrokerSession::Stream final : public WatchStream {
     session_.pump(channel);
     while (true) {
       if (session_.ended_) co_return *session_.ended_;
+      if (channel.unreadable) co_return *channel.unreadable;
       const Follower::Delivery* const waiting = channel.follower.peek_delivery();
       if (waiting == nullptr && channel.unproven && channel.follower.proven_at()) {
         channel.unproven = false;
@@ -66,12 +67,12 @@ class BrokerSession::Source final : public ListerWatcher {
 
   Task<Result<Snapshot>> list(const Scope& scope, ListOptions options) override {
     if (!options.once) {
-      auto opened = co_await channel(scope);
+      auto opened = co_await channel(scope, ResourceVersion());
       if (!opened) co_return opened.error();
       co_return co_await whole_set(std::move(*opened), std::move(options));
     }
     if (channels_.count(scope.id()) > 0) co_return taken(cluster_, scope);
-    auto opened = co_await session_.channel(cluster_, scope, nullptr);
+    auto opened = co_await session_.channel(cluster_, scope, nullptr, ResourceVersion());
     if (!opened) co_return opened.error();
     struct Closing {
       Closing(BrokerSession& s, std::shared_ptr<BrokerChannel> c) : session(s), channel(std::move(c)) {}
@@ -87,14 +88,18 @@ class BrokerSession::Source final : public ListerWatcher {
   Task<Result<std::unique_ptr<WatchStream>>> watch(const Scope& scope, WatchOptions options) override {
     if (options.initial_events)
       co_return Error(Code::Invalid, "a source behind a broker has no streaming list: list instead");
-    auto opened = co_await channel(scope);
+    auto opened = co_await channel(scope, options.from);
     if (!opened) co_return opened.error();
     auto channel = std::move(*opened);
     // Nothing was delivered yet, or not everything that was could be stored.
     if (channel->delivered != options.from.text()) {
+      channel->unreadable.reset();
       channel->take_up(options.from);
-      session_.pump(*channel);
+    } else if (std::exchange(channel->unreadable, std::nullopt)) {
+      (void)channel->check_store();
     }
+    session_.pump(*channel);
+    if (channel->unreadable) co_return *channel->unreadable;
     if (channel->delivered.empty() || channel->delivered != options.from.text()) {
       co_return Error(Code::Expired, "nothing is known of version " + options.from.text() + ": list again");
     }
@@ -103,11 +108,11 @@ class BrokerSession::Source final : public ListerWatcher {
   }
 
  private:
-  // The one in which this source follows `scope`.
-  Task<Result<std::shared_ptr<BrokerChannel>>> channel(const Scope& scope) {
+  // The one in which this source follows `scope`; if it is new, from what the store holds at `held`.
+  Task<Result<std::shared_ptr<BrokerChannel>>> channel(const Scope& scope, ResourceVersion held) {
     const auto known = channels_.find(scope.id());
     if (known != channels_.end()) co_return known->second;
-    auto opened = co_await session_.channel(cluster_, scope, store_);
+    auto opened = co_await session_.channel(cluster_, scope, store_, std::move(held));
     if (opened) channels_.emplace(scope.id(), *opened);
     co_return opened;
   }
