@@ -39,9 +39,11 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Mosquitto   url, port, restart(wipe=True); persistence, TLS, ACL, passwords, packet limits as options
   NatsServer  url; a broker of MQTT 3.1.1 only
   Relay       a TCP relay in between: silent, swallowing, slow, narrow, cut (also inside a message), losing single MQTT messages
+  Disk        a small one, to be filled
   Daemon      lines, errors, mark(), wait_for_line(), wait_for_error(), terminate()
   Churn       creates, updates and deletes from a seed, in a thread, while parts fail around it
   Copy        an informer's JSON lines as the objects they add up to, each line checked; served() is what must come out
+  StoreFile   the file of an informer with --store sqlite: faults(), texts(), ask(); change() behind its back
   Tally       counters of daemons over all their lives
   Witness     holds informers to what they claim to be proven
   Endpoint    a daemon's /livez, /readyz and /metrics
@@ -56,6 +58,7 @@ from .certificates import Authority
 from .churn import Churn
 from .copy import Copy, as_text, difference, served
 from .daemon import Daemon, program
+from .disk import Disk, unwritable
 from .endpoint import Endpoint
 from .etcd import Etcd
 from .kubeconfig import write_kubeconfig
@@ -66,10 +69,12 @@ from .part import Part, PartFailed
 from .ports import free_port
 from .relay import Relay
 from .scenario import ScenarioCase
+from .store_file import StoreFile
 from .tally import Tally
 from .waiting import Deadline, wait_until
 from .witness import Witness
 
-__all__ = ["ApiServer", "Authority", "Churn", "Copy", "Daemon", "Deadline", "Endpoint", "Etcd", "Kubectl",
-           "Mosquitto", "NatsServer", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "Tally", "Witness", "as_text",
-           "difference", "free_port", "kube_program", "program", "served", "wait_until", "write_kubeconfig"]
+__all__ = ["ApiServer", "Authority", "Churn", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
+           "Mosquitto", "NatsServer", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "StoreFile", "Tally",
+           "Witness", "as_text", "difference", "free_port", "kube_program", "program", "served", "unwritable", "wait_until",
+           "write_kubeconfig"]
