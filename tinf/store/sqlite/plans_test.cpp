@@ -95,7 +95,7 @@ class Plans : public ::testing::Environment {
 
 TEST(SqlitePlans, TellWhatReadsAWholeTable) {
   Planner planner;
-  EXPECT_THAT(planner.whole_readings("SELECT c.name FROM change c WHERE c.scope = 1"), ::testing::SizeIs(1));
+  EXPECT_THAT(planner.whole_readings("SELECT c.name FROM change c WHERE c.type = 1"), ::testing::SizeIs(1));
   EXPECT_THAT(planner.whole_readings("DELETE FROM label WHERE object = 1"), ::testing::SizeIs(1));
   EXPECT_THAT(planner.whole_readings("SELECT body FROM object WHERE scope = 1 AND namespace = 'a'"),
               ::testing::IsEmpty());
