@@ -38,7 +38,9 @@ int main(int argc, char** argv) {
 
   process.ready_when([&] { return fleet.missing(); });
   process.before_metrics([&] { fleet.refresh_metrics(); });
-  auto work = tinf::daemon::serve_beside(follow(session, fleet), process.runtime(), store->get(), options.serve);
+  auto serve = options.serve;
+  if (serve) serve->not_ready = [&] { return fleet.missing(); };
+  auto work = tinf::daemon::serve_beside(follow(session, fleet), process.runtime(), store->get(), std::move(serve));
   return process.run(std::move(work), [&]() -> tinf::Task<void> {
     co_await fleet.stop();
     co_await session.stop();

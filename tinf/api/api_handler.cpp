@@ -25,7 +25,10 @@ ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions opti
 Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   Target target = Target::parse(request.target);
   if (is_health(target.path)) {
-    ApiResponse healthy("ok");
+    const std::string lacking =
+        target.path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
+    ApiResponse healthy(lacking.empty() ? "ok" : lacking);
+    if (!lacking.empty()) healthy.status = 503;
     healthy.content_type = "text/plain; charset=utf-8";
     co_return healthy;
   }

@@ -1,6 +1,8 @@
 // ApiHandler: the whole API without sockets: a request in, its answer out.
 #pragma once
 
+#include <functional>
+
 #include "tinf/api/bearer_tokens.h"
 #include "tinf/api/message.h"
 #include "tinf/api/served.h"
@@ -12,7 +14,8 @@ namespace tinf::api {
 
 struct HandlerOptions {
   BearerTokens tokens;
-  bool debug_paths = false;  // POST /debug/compact and /debug/cut-watches, for callers from loopback.
+  bool debug_paths = false;                // POST /debug/compact and /debug/cut-watches, for callers from loopback.
+  std::function<std::string()> not_ready;  // What /readyz says, with 503, unless it is empty. None: always ready.
 
   HandlerOptions() = default;
 };

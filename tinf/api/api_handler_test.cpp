@@ -400,6 +400,16 @@ TEST_F(ApiHandlerTest, DiscoverySpeaksBothForms) {
   EXPECT_EQ(get("/readyz?verbose").body, "ok");
 }
 
+TEST_F(ApiHandlerTest, SaysWhatIsMissingUntilItIsReady) {
+  std::string lacking = "pods of c1 has not arrived";
+  options.not_ready = [&lacking] { return lacking; };
+  EXPECT_EQ(get("/readyz").status, 503);
+  EXPECT_EQ(get("/readyz").body, lacking);
+  EXPECT_EQ(get("/livez").status, 200);
+  lacking.clear();
+  EXPECT_EQ(get("/readyz").status, 200);
+}
+
 TEST_F(ApiHandlerTest, ADefinitionIsRefusedWhereItsNamesCouldNotStandInJson) {
   const auto definition = [](std::string kind, std::string version) {
     return R"({"metadata":{"name":"widgets.example.com"},"spec":{"group":"example.com","scope":"Namespaced",)"

@@ -148,6 +148,7 @@ Result<void> ApiServer::Listener::open_tls() {
 Task<Result<void>> ApiServer::Listener::listen() {
   HandlerOptions handler_options;
   handler_options.debug_paths = options_.debug_paths;
+  handler_options.not_ready = options_.not_ready;
   if (!options_.token_file.empty()) {
     auto tokens = BearerTokens::read(options_.token_file);
     if (!tokens) co_return tokens.error();

@@ -1,6 +1,7 @@
 // ApiServer: the API on a TCP port, over HTTP/1.1, with TLS if a certificate is given.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,8 +18,9 @@ struct ApiOptions {
   std::string listen = "127.0.0.1:0";  // "address:port", "[::1]:6443"; port 0 takes a free one.
   std::string certificate_file;        // PEM; with the key: TLS. Both or neither.
   std::string key_file;
-  std::string token_file;    // Empty: everybody may call.
-  bool debug_paths = false;  // POST /debug/compact and /debug/cut-watches, from loopback only.
+  std::string token_file;                  // Empty: everybody may call.
+  std::function<std::string()> not_ready;  // As HandlerOptions has it.
+  bool debug_paths = false;                // POST /debug/compact and /debug/cut-watches, from loopback only.
   // Refuse who calls us by another name than localhost or a loopback address: a page in somebody's browser, whose own
   // name was made to lead here, would read what only this machine's users may.
   bool local_names_only = false;

@@ -48,7 +48,7 @@ class AlwaysReading {
 
 TEST(SqliteFile, StaysAsLargeAsWhatItHoldsWhileItIsWrittenAndAlwaysRead) {
   constexpr int kObjects = 200;
-  constexpr int kRounds = 120;
+  constexpr int kRounds = 60;
   contract::FleetLoop loop;
   Folder folder;
   SqliteOptions options;
