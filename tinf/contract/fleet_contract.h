@@ -114,16 +114,20 @@ class FleetContract : public ::testing::TestWithParam<FleetFactory> {
     EXPECT_TRUE(opened) << opened.error().message;
     return std::move(*opened);
   }
-  // What a watch has to tell now. Waits for no more than what is there already.
+  // What a watch has to tell of all that is stored by now.
   std::vector<FleetChange> changes(FleetWatch& open) {
     std::vector<FleetChange> all;
-    while (true) {
+    const StoreVersion version = fleet().version();
+    const auto end = loop_.runtime().clock.now() + std::chrono::seconds(20);
+    while (loop_.runtime().clock.now() < end) {
       auto batch = await(open.next(loop_.runtime().clock.now() + std::chrono::milliseconds(20)));
       EXPECT_TRUE(batch) << batch.error().message;
-      if (!batch || batch->changes.empty()) return all;
+      if (!batch) return all;
       all.insert(all.end(), batch->changes.begin(), batch->changes.end());
-      if (batch->version >= fleet().version()) return all;
+      if (batch->version >= version) return all;
     }
+    ADD_FAILURE() << "the watch has not heard of version " << version;
+    return all;
   }
   // "TYPE cluster/namespace/name previous>now", with the members' own versions and "-" for nothing.
   static std::string shown(const FleetChange& change) {
