@@ -12,8 +12,8 @@ import random
 import time
 import typing
 
-from real import (ApiServer, Churn, Copy, Etcd, Mosquitto, Relay, ScenarioCase, Tally, Witness, as_text, difference, served,
-                  wait_until, write_kubeconfig)
+from real import (ApiServer, Churn, Copy, Etcd, Mosquitto, Relay, ScenarioCase, StoreFile, Tally, Witness, as_text, difference,
+                  served, wait_until, write_kubeconfig)
 
 SECONDS = float(os.environ.get("TINF_CHAOS_SECONDS", "40"))
 SEED = int(os.environ.get("TINF_CHAOS_SEED", str(random.SystemRandom().randrange(1_000_000))))
@@ -52,13 +52,15 @@ class Chaos(ScenarioCase):
         self.api.wait_ready()
         self.to_api = self.start(Relay(self.api.port))
         self.links = {name: self.start(Relay(self.broker.port, mqtt=True, seed=SEED + number))
-                      for number, name in enumerate(("provider", "all", "dark"))}
+                      for number, name in enumerate(("provider", "all", "dark", "file"))}
         kubeconfig = write_kubeconfig(self.api.folder / "kubeconfig-chaos", f"https://127.0.0.1:{self.to_api.port}",
                                       authority=self.api.authority.certificate, token=self.api.tokens["admin"])
+        self.file = StoreFile(self.folder / "fleet.db")
         self.daemons = {"provider": self.provider(broker=self.links["provider"], kubeconfig=kubeconfig)}
         self.informers = {
             name: self.informer("-r", "configmaps", "-n", "default", "--client-id", name, *flags, broker=self.links[name])
-            for name, flags in (("all", ()), ("dark", ("-l", "shade=dark", "--qos", "0")))}
+            # The last one goes on with its file when it was killed.
+            for name, flags in (("all", ()), ("dark", ("-l", "shade=dark", "--qos", "0")), ("file", ("--store", self.file.url)))}
         self.daemons |= self.informers
         self.faults = list(self.all_faults())
         self.history, self.began = [], time.monotonic()  # of the report: (seconds, text)
@@ -121,7 +123,7 @@ class Chaos(ScenarioCase):
 
     def expected(self, name):
         things = served(self.api, "configmaps", "default")
-        if name == "all":
+        if name != "dark":
             return things
         return {key: thing for key, thing in things.items() if thing["metadata"].get("labels", {}).get("shade") == "dark"}
 
@@ -245,6 +247,8 @@ class Chaos(ScenarioCase):
                 expected = self.expected(name)
                 self.assertEqual(difference(expected, informer.copy.objects("c1", "configmaps")), "")
                 self.assertEqual({key: as_text(thing) for key, thing in expected.items()}, informer.copy.texts("c1", "configmaps"))
+            self.assertEqual(self.file.faults(), [])
+            self.assertEqual({key: as_text(thing) for key, thing in self.expected("file").items()}, self.file.texts("c1", "configmaps"))
             outcome = f"every copy equal in every byte, and proven so {seconds:.1f} s after the end of the last fault"
         except Exception as error:
             outcome = f"FAILED: {str(error)[:300]}"
