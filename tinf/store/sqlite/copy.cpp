@@ -57,6 +57,7 @@ Copy::Row Copy::row_of(const Query& query, int first, const Object* object) {
   row.bytes = body.size();
   row.equal = object != nullptr && row.hash == object->hash() && body == object->raw();
   if (!row.equal) {
+    row.altered = EntryHash::of(body) != row.hash;
     if (const auto held = Object::parse(body)) row.marks = Marks::of(**held);
   }
   return row;
@@ -213,6 +214,14 @@ void Copy::insert(Connection& connection, History& history, const Object& object
   now_.fingerprint.add(object.hash());
 }
 
+void Copy::mark(Connection& connection, const Row& row, const Marks& now) {
+  if (!row.altered) return mark(connection, row.id, row.marks, now);
+  // What it was found by is not to be read from it any more.
+  connection.query("DELETE FROM label WHERE object = ?").bind(row.id).run();
+  connection.query("DELETE FROM owner WHERE object = ?").bind(row.id).run();
+  mark(connection, row.id, Marks(), now);
+}
+
 // Only what differs: most changes leave labels and owners alone.
 void Copy::mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now) {
   const auto differences = [](const auto& from, const auto& to, const auto& leaves, const auto& comes) {
@@ -270,7 +279,7 @@ void Copy::update(Connection& connection, History& history, const Row& row, cons
       .bind(object.raw())
       .bind(row.id)
       .run();
-  mark(connection, row.id, row.marks, Marks::of(object));
+  mark(connection, row, Marks::of(object));
   now_.fingerprint.remove(row.hash);
   now_.fingerprint.add(object.hash());
 }
@@ -278,7 +287,7 @@ void Copy::update(Connection& connection, History& history, const Row& row, cons
 void Copy::remove(Connection& connection, History& history, const Row& row) {
   (void)history.deleted(connection, row.id, row.version, row.bytes);
   connection.query("DELETE FROM object WHERE id = ?").bind(row.id).run();
-  mark(connection, row.id, row.marks, Marks());
+  mark(connection, row, Marks());
   now_.fingerprint.remove(row.hash);
 }
 

@@ -62,7 +62,9 @@ class Copy {
     std::string uid;
     std::size_t bytes = 0;
     bool equal = false;  // To the object that it was looked up for.
-    Marks marks;         // Where it is not.
+    bool altered =
+        false;  // By somebody else: the body is not what was written. Where it is not equal, as what follows.
+    Marks marks;
   };
   static std::optional<Row> find(Connection& connection, std::int64_t scope, std::string_view namespace_name,
                                  std::string_view name, const Object* object);
@@ -72,6 +74,7 @@ class Copy {
   void insert(Connection& connection, History& history, const Object& object);
   void update(Connection& connection, History& history, const Row& row, const Object& object);
   void remove(Connection& connection, History& history, const Row& row);
+  static void mark(Connection& connection, const Row& row, const Marks& now);
   static void mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now);
   void keep(Connection& connection);
   void count_anew(Connection& connection);

@@ -82,6 +82,40 @@ TEST_F(SqliteFileFromOutside, RowsThatSomebodyTookAwayAreNotCountedOnceTheyWereM
   EXPECT_EQ(number("/*test*/ SELECT count(*) FROM owner"), number("/*test*/ SELECT count(*) FROM object"));
 }
 
+TEST_F(SqliteFileFromOutside, AnAlteredBodyLeavesNoLabelBehindThatItsObjectNoLongerHas) {
+  open();
+  fill(3);
+  run("/*test*/ UPDATE object SET body = 'nothing' WHERE name = 'n1'");
+  run("/*test*/ UPDATE object SET body = replace(body, 'web', 'evil') WHERE name = 'n2'");
+  ASSERT_TRUE(apply({WatchEvent::modified(state("n1", 10, "shop")), WatchEvent::modified(state("n2", 11, "till"))}));
+  EXPECT_EQ(number("/*test*/ SELECT count(*) FROM label"), 3);
+  EXPECT_EQ(number("/*test*/ SELECT count(*) FROM label JOIN object ON id = object WHERE"
+                   " value = json_extract(body, '$.metadata.labels.app')"),
+            3);
+  EXPECT_EQ(number("/*test*/ SELECT count(*) FROM owner"), 3);
+}
+
+// Its last transactions may be missing then, and versions that were told be given again.
+TEST_F(SqliteFileFromOutside, AfterARestartOfTheMachineVersionsGoOnFarAboveAndOlderOnesExpire) {
+  open();
+  fill(10);
+  const StoreVersion told = store->version();
+  close();
+  open();
+  EXPECT_EQ(store->version(), told) << "the machine is the same";
+  close();
+  run("/*test*/ UPDATE meta SET value = 'of before' WHERE name = 'life'");
+  open();
+  EXPECT_GE(store->version(), told + (StoreVersion(1) << 32));
+  EXPECT_EQ(store->watch("configmaps", told).error().code, Code::Expired);
+  FleetQuery query;
+  query.collection = "configmaps";
+  query.version = told;
+  EXPECT_EQ(loop.await(store->list(query)).error().code, Code::Expired);
+  query.version.reset();
+  EXPECT_EQ(loop.await(store->list(query))->objects.size(), 10u);
+}
+
 TEST_F(SqliteFileFromOutside, ALockOfSomebodyElseIsSaidAndDoesNotHoldUpTheEnd) {
   open();
   fill(10);
