@@ -22,7 +22,7 @@ constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those th
 constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
 constexpr Duration kSayAgain = 10s;  // Of one cluster.
 constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
-constexpr Duration kTrimAgain = 5s;        // It takes up to 100 ms of a core.
+constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of a core.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 }  // namespace
