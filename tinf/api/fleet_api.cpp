@@ -12,6 +12,22 @@ namespace {
 constexpr std::string_view kClusters = "/clusters/";
 constexpr std::size_t kMostNames = 10;  // In a message.
 
+// The types of the events that clients look for beside an object, as `kubectl describe` does, whether they are followed
+// or not.
+const std::vector<ResourceTypePtr>& event_types() {
+  static const auto made = [](std::string group) {
+    auto type = std::make_shared<ResourceType>();
+    type->info.resource = Resource{std::move(group), "v1", "events"};
+    type->info.kind = "Event";
+    type->info.namespaced = true;
+    type->collection = type->info.resource.group_resource();
+    type->mirrored = true;
+    return type;
+  };
+  static const std::vector<ResourceTypePtr> types{made(""), made("events.k8s.io")};
+  return types;
+}
+
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < names.size() && i < kMostNames; ++i) text += (i == 0 ? "" : ", ") + names[i];
@@ -113,11 +129,33 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
   }
   View& view = view_of(cluster);
   const auto path = ResourcePath::parse(target.path);
+  if (path && request.method == "GET" && path->name.empty() && !target.query.is_true("watch")) {
+    if (auto none = no_events(view, request, *path)) co_return std::move(*none);
+  }
   if (path) co_await learn_columns(view, request, *path);
   const Query query = target.query;
   auto response = co_await view.resources.handle(request, std::move(target));
   if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, response);
   co_return response;
+}
+
+std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiRequest& request,
+                                               const ResourcePath& path) const {
+  const auto& types = event_types();
+  const auto type = std::ranges::find(types, path.resource, [](const auto& one) { return one->resource(); });
+  if (type == types.end() || view.resources.catalog().find(path.resource) != nullptr) return std::nullopt;
+  const auto form = negotiate(request.accept);
+  if (!form) return ApiResponse(form.error());
+  ListMeta meta;
+  meta.version = view.reader.version();
+  ApiResponse response(Presentation(*type, *form, TableObjects::Metadata, runtime_.clock).list({}, meta));
+  std::string why = "events are not followed: start the provider with --allow events";
+  for (const auto& other : types) {
+    if (view.resources.catalog().find(other->resource()) == nullptr) continue;
+    why = "events are followed as " + other->api_version() + " alone";
+  }
+  response.warnings.push_back(std::move(why));
+  return response;
 }
 
 // A definition may change at any time, so it is looked at whenever its columns are to be shown; it is read anew only

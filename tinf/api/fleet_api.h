@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tinf/api/fleet_directory.h"
@@ -27,6 +28,9 @@ class FleetApi final : public Served {
   struct View;
 
   View& view_of(const std::string& cluster);
+  // An empty list of events of which there is no copy, or nothing: clients ask for them beside an object, discovered or
+  // not, and take a refusal for a failure of the whole.
+  std::optional<ApiResponse> no_events(const View& view, const ApiRequest& request, const ResourcePath& path) const;
   Task<void> learn_columns(View& view, const ApiRequest& request, const ResourcePath& path);
   void warn(const View& view, const ResourcePath& path, const Query& query, ApiResponse& response) const;
 

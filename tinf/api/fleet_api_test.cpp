@@ -458,6 +458,31 @@ TEST_F(FleetApiTest, FindsTheEventsOfAnObjectByTheNamesItIsToldBy) {
   EXPECT_THAT(listed("/clusters/c2/api/v1/events" + by("web", "default")), ElementsAre("default/e1"));
 }
 
+TEST_F(FleetApiTest, EventsThatAreNotFollowedAreAnEmptyListThatSaysSo) {
+  put("c1", "Pod", "default/web");
+  for (const auto* root : {"", "/clusters/c1"}) {
+    for (const std::string of : {"/api/v1", "/apis/events.k8s.io/v1"}) {
+      const auto none = get(root + of + "/namespaces/default/events?fieldSelector=involvedObject.name%3Dx");
+      EXPECT_EQ(none.status, 200) << none.body;
+      EXPECT_EQ(at(none, {"kind"}), "EventList");
+      EXPECT_EQ(at(none, {"apiVersion"}), of == "/api/v1" ? "v1" : "events.k8s.io/v1");
+      EXPECT_EQ(at(none, {"metadata", "resourceVersion"}), "1001");
+      EXPECT_THAT(names(none), IsEmpty());
+      EXPECT_THAT(none.warnings, ElementsAre("events are not followed: start the provider with --allow events"));
+    }
+  }
+  EXPECT_EQ(at(get("/api/v1/events", kTable), {"kind"}), "Table");
+  EXPECT_EQ(get("/api/v1/events", "application/yaml").status, 406);
+  EXPECT_EQ(get("/api/v1/events?watch=1").status, 404);
+  EXPECT_EQ(get("/api/v1/namespaces/c1.default/events/e").status, 404);
+  EXPECT_THAT(get("/api/v1").body, Not(HasSubstr("events")));
+  EXPECT_THAT(get("/apis").body, Not(HasSubstr("events")));
+  put("c1", "Event", "default/e1");
+  EXPECT_THAT(listed("/api/v1/events"), ElementsAre("c1.default/e1"));
+  EXPECT_THAT(get("/api/v1/events").warnings, IsEmpty());
+  EXPECT_THAT(get("/apis/events.k8s.io/v1/events").warnings, ElementsAre("events are followed as v1 alone"));
+}
+
 TEST_F(FleetApiTest, TablesHaveTheColumnsOfTheKindOrOfItsDefinition) {
   put("c1", "Pod", "default/web", 1, "{}", R"(,"status":{"phase":"Running"})");
   const auto pods = get("/api/v1/pods", kTable);
