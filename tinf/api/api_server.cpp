@@ -25,6 +25,7 @@ namespace {
 
 constexpr Duration kSweep = std::chrono::seconds(1);
 constexpr std::size_t kMostWarnings = 8;
+constexpr std::size_t kSliceBytes = 256 * 1024;  // For which a client has the write timeout.
 
 // Of a Host header: NAME, NAME:PORT, [ADDRESS]:PORT.
 bool is_local_name(std::string_view host) {
@@ -333,7 +334,15 @@ Task<bool> ApiServer::Listener::answer(Stream& stream, Live& live, ApiResponse r
   message.prepare_payload();
   if (head_only) message.body().clear();
   http::response_serializer<http::string_body> serializer(message);
-  co_await http::async_write(stream, serializer, asio::redirect_error(asio::use_awaitable, failure));
+  serializer.limit(kSliceBytes);
+  std::size_t of_slice = 0;
+  while (!failure && !serializer.is_done()) {
+    if (of_slice >= kSliceBytes) {
+      live.deadline = runtime_.clock.now() + options_.write_timeout;
+      of_slice = 0;
+    }
+    of_slice += co_await http::async_write_some(stream, serializer, asio::redirect_error(asio::use_awaitable, failure));
+  }
   co_return !failure && keep_alive;
 }
 
@@ -370,8 +379,11 @@ Task<void> ApiServer::Listener::stream_out(Stream& stream, Live& live, ResponseS
         co_await asio::async_write(stream, last, asio::redirect_error(asio::use_awaitable, failure));
         break;
       }
-      auto chunk = http::make_chunk(asio::buffer(*piece));
-      co_await asio::async_write(stream, chunk, asio::redirect_error(asio::use_awaitable, failure));
+      for (std::size_t at = 0; at < piece->size() && !failure; at += kSliceBytes) {
+        live.deadline = runtime_.clock.now() + options_.write_timeout;
+        auto chunk = http::make_chunk(asio::buffer(piece->data() + at, std::min(kSliceBytes, piece->size() - at)));
+        co_await asio::async_write(stream, chunk, asio::redirect_error(asio::use_awaitable, failure));
+      }
     }
   } catch (const boost::system::system_error&) {  // The server stops.
   }

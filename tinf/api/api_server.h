@@ -29,7 +29,7 @@ struct ApiOptions {
   std::size_t maximum_header_bytes = 64 * 1024;
   std::size_t maximum_body_bytes = 3 * 1024 * 1024;   // As kube-apiserver.
   Duration idle_timeout = std::chrono::minutes(3);    // Between requests, and for a whole request to arrive.
-  Duration write_timeout = std::chrono::seconds(30);  // For a client to take what it was sent.
+  Duration write_timeout = std::chrono::seconds(30);  // For a client to take 256 KiB of what it was sent.
 
   ApiOptions() = default;
 };

@@ -1,10 +1,16 @@
-// A fleet's API without sockets: the copies of two clusters as kubectl and client libraries see them.
+// A fleet's API, but for its last test without sockets: the copies of two clusters as kubectl and client libraries see
+// them.
 #include "tinf/api/fleet_api.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+#include <thread>
+
 #include "tinf/api/api_handler.h"
+#include "tinf/api/api_server.h"
 #include "tinf/patch/json.h"
 #include "tinf/store/memory/fleet_memory_store.h"
 #include "tinf/testing/virtual_time.h"
@@ -525,6 +531,49 @@ TEST_F(FleetApiTest, WaitsForAVersionAsAKubeApiServerDoes) {
   EXPECT_EQ(get("/api/v1/pods?resourceVersion=2000").status, 504);
   EXPECT_EQ(get("/api/v1/pods?resourceVersion=1000&resourceVersionMatch=Exact").status, 200);
   EXPECT_EQ(get("/api/v1/pods?resourceVersion=999&resourceVersionMatch=Exact").status, 410);
+}
+
+// A list of 12 MB, as one answer and as a stream, of which a client takes up to 128 KiB a second.
+TEST_F(FleetApiTest, ASteadyClientMayTakeItsTime) {
+  for (int i = 0; i < 12; ++i) {
+    put("c1", "Pod", "default/p" + std::to_string(i), 1, "{}", R"(,"x":")" + std::string(1'000'000, 'x') + "\"");
+  }
+  fill("c2", 600);
+  ApiOptions options;
+  options.write_timeout = 20s;
+  for (const bool streams : {false, true}) {
+    ApiServer server(time.runtime(), store, options);
+    ASSERT_TRUE(time.await(server.listen()));
+    TaskGroup group(time.runtime().executor);
+    group.spawn(server.run());
+    std::size_t received = 0;
+    const auto take = [&]() -> Task<boost::system::error_code> {
+      asio::ip::tcp::socket socket(time.runtime().executor);
+      socket.open(asio::ip::tcp::v4());
+      socket.set_option(asio::socket_base::receive_buffer_size(64 * 1024));
+      const asio::ip::tcp::endpoint to(asio::ip::make_address("127.0.0.1"), static_cast<std::uint16_t>(server.port()));
+      co_await socket.async_connect(to, asio::use_awaitable);
+      const std::string request = std::string("GET /api/v1/pods") + (streams ? "" : "?limit=1000") +
+                                  " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+      co_await asio::async_write(socket, asio::buffer(request), asio::use_awaitable);
+      socket.non_blocking(true);
+      std::vector<char> some(128 * 1024);
+      boost::system::error_code failure;
+      while (!failure) {
+        received += socket.read_some(asio::buffer(some), failure);
+        if (failure == asio::error::would_block) failure.clear();
+        std::this_thread::sleep_for(1ms);  // The kernel knows nothing of virtual time.
+        co_await time.sleep_for(1s);
+      }
+      co_return failure;
+    };
+    const TimePoint began = time.now();
+    EXPECT_EQ(time.await(take()), asio::error::eof);
+    EXPECT_GT(received, 12'000'000u);
+    EXPECT_GT(time.now() - began, 2 * options.write_timeout) << "this client is too fast to show anything";
+    group.cancel();
+    time.run_for(1s);
+  }
 }
 
 }  // namespace
