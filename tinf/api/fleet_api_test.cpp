@@ -511,18 +511,29 @@ TEST_F(FleetApiTest, TablesHaveTheColumnsOfTheKindOrOfItsDefinition) {
   EXPECT_THAT(get("/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","red"])"));
 }
 
-TEST_F(FleetApiTest, TellsObjectsOfWhichThereIsOnlyMetadataAsWhatTheyAre) {
-  EventBatch batch;
-  batch.events.push_back(WatchEvent::added(
-      Object::parse(
-          R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a","namespace":"d"}})")
-          .value()));
-  ASSERT_TRUE(time.await(copy("c1", "Pod").apply(std::move(batch))));
-  const auto list = get("/api/v1/pods");
-  EXPECT_THAT(names(list), ElementsAre("c1.d/a"));
-  EXPECT_THAT(list.body, HasSubstr(R"({"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1")"));
+TEST_F(FleetApiTest, TellsObjectsOfWhichThereIsOnlyMetadataAsOfThePathsKind) {
+  const auto add = [&](const std::string& head, const std::string& name) {
+    EventBatch batch;
+    batch.events.push_back(WatchEvent::added(
+        Object::parse("{" + head + R"(,"metadata":{"name":")" + name + R"(","namespace":"d"}})").value()));
+    ASSERT_TRUE(time.await(copy("c1", "Widget").apply(std::move(batch))));
+  };
+  add(R"("kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1")", "a");
+  add(R"("apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata")", "b");
+  add(R"("kind":"PartialObjectMetadat\u0061","apiVersion":"meta.k8s.io/v1")", "odd");
+  const std::string path = "/apis/example.com/v1/namespaces/c1.d/widgets";
+  const auto list = get(path);
+  EXPECT_THAT(names(list), ElementsAre("c1.d/a", "c1.d/b", "c1.d/odd"));
+  EXPECT_THAT(list.body, HasSubstr(R"({"kind":"Widget","apiVersion":"example.com/v1","metadata":{)"));
+  EXPECT_THAT(list.body, HasSubstr(R"({"apiVersion":"example.com/v1","kind":"Widget","metadata":{)"));
   EXPECT_THAT(list.warnings, IsEmpty());
-  EXPECT_EQ(at(get("/api/v1/namespaces/c1.d/pods/a", kMetadata), {"kind"}), "PartialObjectMetadata");
+  EXPECT_EQ(at(get(path + "/b"), {"kind"}), "Widget");
+  EXPECT_EQ(at(get(path + "/odd"), {"kind"}), "PartialObjectMetadata") << "left as it is";
+  EXPECT_EQ(at(get(path + "/a", kMetadata), {"kind"}), "PartialObjectMetadata");
+  EXPECT_THAT(get(path + "?includeObject=Object", kTable).body, HasSubstr(R"("object":{"kind":"Widget")"));
+  auto watch = get(path + "?watch=1");
+  EXPECT_THAT(time.await(watch.stream->next()).value_or(""),
+              HasSubstr(R"({"type":"ADDED","object":{"kind":"Widget","apiVersion":"example.com/v1")"));
 }
 
 TEST_F(FleetApiTest, WaitsForAVersionAsAKubeApiServerDoes) {

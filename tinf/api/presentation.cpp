@@ -1,20 +1,37 @@
 // Splicing rather than parsing wherever the bytes allow it; only table cells need a tree.
 #include "tinf/api/presentation.h"
 
+#include <algorithm>
+#include <functional>
+#include <vector>
+
 #include "tinf/api/columns.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
 namespace {
 
-// `part` is a view into the object's bytes.
-std::string spliced(const Object& object, std::string_view part, std::string_view replacement) {
+constexpr std::string_view kMetaVersion = "meta.k8s.io/v1";
+
+struct Replacement {
+  std::string_view part;  // A view of the object's.
+  std::string_view with;
+};
+
+// As it is where a part is written with escapes, and so does not stand in the bytes as it reads.
+std::string spliced(const Object& object, std::vector<Replacement> replacements) {
   const auto raw = object.raw();
-  const auto from = static_cast<std::size_t>(part.data() - raw.data());
+  std::ranges::sort(replacements, std::less(), [](const Replacement& one) { return one.part.data(); });
   std::string text;
-  text.reserve(raw.size() + replacement.size());
-  text.append(raw.substr(0, from)).append(replacement).append(raw.substr(from + part.size()));
-  return text;
+  text.reserve(raw.size() + 128);
+  std::size_t at = 0;
+  for (const auto& [part, with] : replacements) {
+    const auto from = static_cast<std::size_t>(part.data() - raw.data());
+    if (from < at || from + part.size() > raw.size()) return std::string(raw);
+    text.append(raw.substr(at, from - at)).append(with);
+    at = from + part.size();
+  }
+  return text.append(raw.substr(at));
 }
 
 std::string quote(std::string_view text) {
@@ -31,17 +48,25 @@ std::string json_of(const ListMeta& meta) {
 }  // namespace
 
 std::string with_resource_version(const Object& object, StoreVersion version) {
-  return spliced(object, object.resource_version(), std::to_string(version));
+  const std::string text = std::to_string(version);
+  return spliced(object, {{object.resource_version(), text}});
 }
 
 std::string with_api_version(const Object& object, std::string_view api_version) {
-  return spliced(object, object.api_version(), api_version);
+  return spliced(object, {{object.api_version(), api_version}});
 }
 
-std::string Presentation::plain(const Object& object) const {
-  // Copies are told as they are; what is of another version was left out.
-  if (type_->mirrored || object.api_version() == type_->api_version()) return std::string(object.raw());
-  return with_api_version(object, type_->api_version());
+void Presentation::plain(const Object& object, std::string& out) const {
+  if (object.api_version() == type_->api_version()) {
+    out.append(object.raw());
+  } else if (!type_->mirrored) {
+    out += with_api_version(object, type_->api_version());
+  } else if (object.kind() == kPartialObjectMetadata && object.api_version() == kMetaVersion) {
+    // Of which the metadata alone is followed: clients look for the kind that they asked for.
+    out += spliced(object, {{object.kind(), type_->info.kind}, {object.api_version(), type_->api_version()}});
+  } else {
+    out.append(object.raw());  // Copies are told as they are; what is of another version was left out.
+  }
 }
 
 std::string Presentation::metadata_only(const Object& object) const {
@@ -54,7 +79,7 @@ std::string Presentation::row(const Object& object) const {
   std::string text = "{\"cells\":";
   text += json_text(cells(*type_, tree ? *tree : boost::json::value(), clock_.wall_now()));
   if (rows_ == TableObjects::Metadata) text += ",\"object\":" + metadata_only(object);
-  if (rows_ == TableObjects::Full) text += ",\"object\":" + plain(object);
+  if (rows_ == TableObjects::Full) plain(object, text += ",\"object\":");
   return text + "}";
 }
 
@@ -73,8 +98,11 @@ std::string Presentation::table(std::string_view list_meta, std::string_view row
 
 std::string Presentation::object(const Object& object) {
   switch (form_) {
-    case Form::Plain:
-      return plain(object);
+    case Form::Plain: {
+      std::string text;
+      plain(object, text);
+      return text;
+    }
     case Form::Metadata:
       return metadata_only(object);
     case Form::Table:
@@ -103,10 +131,10 @@ std::string Presentation::items(const std::vector<ObjectPtr>& objects) const {
   bool first = true;
   for (const auto& object : objects) {
     if (!std::exchange(first, false)) items += ',';
-    if (form_ == Form::Plain && object->api_version() == type_->api_version()) {
-      items.append(object->raw());
+    if (form_ == Form::Plain) {
+      plain(*object, items);
     } else {
-      items += form_ == Form::Plain ? plain(*object) : form_ == Form::Metadata ? metadata_only(*object) : row(*object);
+      items += form_ == Form::Metadata ? metadata_only(*object) : row(*object);
     }
   }
   return items;

@@ -1,5 +1,5 @@
 // Presentation: how objects, lists and events leave the server in the form that was asked for.
-// In the plain form stored bytes go out as they are.
+// In the plain form stored bytes go out as they are, under the kind and the version of the path.
 #pragma once
 
 #include <string>
@@ -43,7 +43,7 @@ class Presentation {
   static std::string error_event(const Status& status);
 
  private:
-  std::string plain(const Object& object) const;
+  void plain(const Object& object, std::string& out) const;  // Appends it.
   std::string metadata_only(const Object& object) const;
   std::string row(const Object& object) const;
   std::string table_head(std::string_view list_meta);
