@@ -347,6 +347,46 @@ TEST_F(FleetApiTest, SendsAListThatNobodyBoundedPartByPart) {
   }
 }
 
+TEST_F(FleetApiTest, PartsOfLargeObjectsHaveFewerOfThem) {
+  fill("c0", 300);
+  for (int i = 100; i < 140; ++i) {
+    put("c1", "Pod", "default/p" + std::to_string(i), 1, "{}", R"(,"x":")" + std::string(1'000'000, 'x') + "\"");
+  }
+  const std::string as_watch =
+      "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1";
+  for (const auto* more : {"", "?fieldSelector=metadata.namespace!%3Dx", "?labelSelector=!x"}) {
+    auto list = get(std::string("/api/v1/pods") + more);
+    ASSERT_NE(list.stream, nullptr);
+    std::vector<std::size_t> parts;
+    while (auto part = time.await(list.stream->next())) {
+      parts.push_back(part->size());
+      list.body += *part;
+    }
+    EXPECT_GE(parts.size(), 5u);
+    EXPECT_LT(*std::ranges::max_element(parts), 10u * 1024 * 1024);
+    const auto all = names(list);
+    EXPECT_EQ(all.size(), 340u);
+    EXPECT_EQ(std::set<std::string>(all.begin(), all.end()).size(), 340u);
+  }
+  EXPECT_EQ(get("/api/v1/pods?limit=340").stream, nullptr) << "bounded by the client";
+  auto watch = get("/api/v1/pods" + as_watch);
+  std::set<std::string> told;
+  for (auto events = next(watch); events.size() > 0 && told.size() < 341; events = next(watch)) {
+    told.insert(events.begin(), events.end());
+    if (events.back().starts_with("BOOKMARK")) break;
+  }
+  EXPECT_EQ(told.size(), 341u);
+}
+
+TEST_F(FleetApiTest, APageHoldsTenThousandObjectsAtMost) {
+  fill("c1", 10'001);
+  const auto page = get("/api/v1/pods?limit=1000000");
+  EXPECT_EQ(page.stream, nullptr);
+  EXPECT_EQ(names(page).size(), 10'000u);
+  EXPECT_THAT(listed("/api/v1/pods?limit=1000000&continue=" + at(page, {"metadata", "continue"})),
+              ElementsAre("c1.default/pod-9999"));
+}
+
 TEST_F(FleetApiTest, BreaksAListOffRatherThanEndItWithoutWhatIsMissing) {
   fill("c1", 1200);
   auto list = get("/api/v1/pods");

@@ -17,7 +17,7 @@ Task<std::optional<std::string>> ListResponse::next() {
   if (!begun_) {
     out = std::move(head_);
   } else {
-    auto read = co_await pages_.next(kObjectsAtOnce);
+    auto read = co_await pages_.next_part();
     if (!read) {
       failed_ = ended_ = true;
       co_return std::nullopt;

@@ -1,14 +1,35 @@
 #include "tinf/api/object_pages.h"
 
+#include <algorithm>
+
 namespace tinf::api {
+namespace {
+
+constexpr std::size_t kFewestRead = 16;          // Where many are left out, those that are not are still found soon.
+constexpr std::size_t kUsualBytes = 128 * 1024;  // Of an object, before any was seen: large, to begin with few.
+
+}  // namespace
 
 ObjectPages::ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query)
     : reader_(reader), collection_(std::move(collection)), selection_(std::move(selection)), query_(std::move(query)) {}
 
-Task<Answer<std::vector<ObjectPtr>>> ObjectPages::next(std::size_t most) {
+// How many to read where room is left for `objects` and, if it is not 0, for `bytes`: as many as fit if they are like
+// those before.
+std::size_t ObjectPages::to_read(std::size_t objects, std::size_t bytes) const {
+  if (bytes > 0) {
+    const std::size_t usual = looked_at_ == 0 ? kUsualBytes : std::max<std::size_t>(bytes_looked_at_ / looked_at_, 1);
+    objects = std::min(objects, bytes / usual);
+  }
+  return std::max(objects, kFewestRead);
+}
+
+Task<Answer<std::vector<ObjectPtr>>> ObjectPages::next(std::size_t most, std::size_t most_bytes) {
   std::vector<ObjectPtr> chosen;
-  query_.limit = most;
+  std::size_t bytes = 0;
+  const auto is_full = [&] { return (most > 0 && chosen.size() == most) || (most_bytes > 0 && bytes >= most_bytes); };
   while (more_) {
+    query_.limit =
+        most == 0 ? 0 : std::min(most, to_read(most - chosen.size(), most_bytes == 0 ? 0 : most_bytes - bytes));
     auto page = co_await reader_.list(collection_, query_);
     if (!page) {
       if (page.error().code == Code::Expired) {
@@ -21,18 +42,22 @@ Task<Answer<std::vector<ObjectPtr>>> ObjectPages::next(std::size_t most) {
     std::size_t looked_at = 0;
     for (const auto& object : page->objects) {
       ++looked_at;
+      const std::size_t size = object->raw().size();
+      bytes_looked_at_ += size;
       if (selection_.is_of_version(*object)) {
         chosen.push_back(object);
+        bytes += size;
       } else {
         ++of_other_versions_;
       }
-      if (most > 0 && chosen.size() == most) break;
+      if (is_full()) break;
     }
+    looked_at_ += looked_at;
     const std::size_t left = page->objects.size() - looked_at;
     more_ = left > 0 || page->more;
     if (!more_) break;
     query_.after = page->objects[looked_at - 1]->key();
-    if (most > 0 && chosen.size() == most) {
+    if (is_full()) {
       remaining_ = page->remaining;
       if (remaining_) *remaining_ += left;
       break;

@@ -9,7 +9,9 @@
 
 namespace tinf::api {
 
-inline constexpr std::size_t kObjectsAtOnce = 500;  // Of what is not bounded by who asks.
+// Of what is not bounded by who asks.
+inline constexpr std::size_t kObjectsAtOnce = 500;
+inline constexpr std::size_t kBytesAtOnce = 8 * 1024 * 1024;
 
 // Confined to the strand of `reader`, which outlives it.
 class ObjectPages {
@@ -17,9 +19,11 @@ class ObjectPages {
   // `query` is the selection's, with where to begin and as of when.
   ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query);
 
-  // The next ones; fewer than `most` only at the end, which more() tells. 0: all.
+  // The next ones; fewer than `most` only at the end, which more() tells, or when they reach `most_bytes`. 0: all.
   // Errors are VersionedReader::list()'s, as a Status.
-  Task<Answer<std::vector<ObjectPtr>>> next(std::size_t most);
+  Task<Answer<std::vector<ObjectPtr>>> next(std::size_t most, std::size_t most_bytes = 0);
+  // As many as are held at once.
+  Task<Answer<std::vector<ObjectPtr>>> next_part() { return next(kObjectsAtOnce, kBytesAtOnce); }
 
   bool more() const { return more_; }
 
@@ -31,6 +35,8 @@ class ObjectPages {
   const ResourceType& type() const { return selection_.type(); }
 
  private:
+  std::size_t to_read(std::size_t objects, std::size_t bytes) const;
+
   VersionedReader& reader_;
   const std::string collection_;
   const Selection selection_;
@@ -38,6 +44,8 @@ class ObjectPages {
   bool more_ = true;
   std::optional<std::size_t> remaining_;
   std::size_t of_other_versions_ = 0;
+  std::size_t looked_at_ = 0;
+  std::size_t bytes_looked_at_ = 0;
 };
 
 }  // namespace tinf::api

@@ -1,5 +1,6 @@
 // get and list: at which version, how many, and where the next page starts.
 // The rules of resourceVersion and resourceVersionMatch are k8s.io/apimachinery's ValidateListOptions.
+#include <algorithm>
 #include <charconv>
 
 #include "tinf/api/list_response.h"
@@ -8,6 +9,7 @@
 namespace tinf::api {
 namespace {
 
+constexpr std::size_t kMostObjects = 10'000;  // Of a page; who asks for more gets a token for the rest.
 constexpr Duration kVersionPatience = std::chrono::seconds(3);  // As kube-apiserver waits for a version to come.
 
 std::optional<StoreVersion> number(const std::string& text) {
@@ -134,8 +136,8 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
 Task<ApiResponse> ReadApi::list(Call& call) {
   auto pages = co_await select(call);
   if (!pages) co_return ApiResponse(pages.error());
-  const std::size_t limit = limit_of(call);
-  auto objects = co_await pages->next(limit > 0 ? limit : kObjectsAtOnce);
+  const std::size_t limit = std::min(limit_of(call), kMostObjects);
+  auto objects = co_await pages->next(limit > 0 ? limit : kObjectsAtOnce, limit > 0 ? 0 : kBytesAtOnce);
   if (!objects) co_return ApiResponse(objects.error());
   ListMeta meta;
   meta.version = pages->version();
