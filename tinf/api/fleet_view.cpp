@@ -162,7 +162,6 @@ Task<Result<Page>> FleetView::list(std::string collection, PageQuery query) cons
     if (!got->more || got->objects.empty()) co_return page;
     if (query.limit > 0 && page.objects.size() == query.limit) {
       page.more = true;
-      if (query.fields.empty() && query.labels.empty()) page.remaining = got->remaining;
       co_return page;
     }
     next.after = FleetPlace{got->objects.back().cluster, got->objects.back().object->key()};

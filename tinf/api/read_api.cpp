@@ -41,7 +41,6 @@ Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
   auto path = ResourcePath::parse(target.path);
   if (!path) co_return ApiResponse(Status::unknown_path());
   Call call(request, std::move(*path), std::move(target.query));
-  // A namespace's own path names it twice: as the place and as the object.
   call.type = catalog_.find(call.path.resource);
   if (call.type == nullptr || !is_answered_by(call.of(), call.path)) co_return ApiResponse(Status::unknown_path());
   if (call.path.in_namespace && !call.of().info.namespaced) co_return ApiResponse(Status::unknown_path());
