@@ -1,6 +1,8 @@
 #include "tinf/api/bearer_tokens.h"
 
+#include <algorithm>
 #include <fstream>
+#include <functional>
 
 namespace tinf::api {
 namespace {
@@ -29,8 +31,11 @@ Result<BearerTokens> BearerTokens::read(const std::string& file) {
 
 bool BearerTokens::allow(std::string_view authorization) const {
   if (tokens_.empty()) return true;
-  constexpr std::string_view kScheme = "Bearer ";
-  if (!authorization.starts_with(kScheme)) return false;
+  constexpr std::string_view kScheme = "bearer ";  // Of any case: RFC 7235, 2.1.
+  const bool is_bearer =
+      std::ranges::equal(authorization.substr(0, kScheme.size()), kScheme, std::equal_to(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  if (!is_bearer) return false;
   authorization.remove_prefix(kScheme.size());
   bool allowed = false;
   for (const auto& token : tokens_) allowed |= equal_in_constant_time(token, authorization);

@@ -136,6 +136,7 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
   const Query query = target.query;
   auto response = co_await view.resources.handle(request, std::move(target));
   if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, response);
+  for (auto& warning : response.warnings) warning = readable(warning);
   co_return response;
 }
 

@@ -234,6 +234,9 @@ TEST_F(FleetApiTest, AnUnknownClusterIsNotFoundByName) {
   }
   EXPECT_EQ(get("/clusters/c1/api").status, 200);
   EXPECT_EQ(get("/clusters/").status, 404);
+  EXPECT_EQ(at(get("/clusters/%ff/api"), {"message"}), "clusters \"\uFFFD\" not found: known are c1");
+  EXPECT_EQ(at(get("/clusters/%ff/api"), {"details", "name"}), "\uFFFD");
+  EXPECT_THAT(get("/api/v1/pods?clusters=%ff").warnings, ElementsAre("clusters \"\uFFFD\" not found: known are c1"));
 }
 
 TEST_F(FleetApiTest, SelectsByLabelsClustersAndAnyField) {
@@ -287,6 +290,20 @@ TEST_F(FleetApiTest, PagesOverClustersAreStableWhileObjectsChange) {
   for (int i = 0; i < 60; ++i) put("c0", "Pod", "default/x", i);
   EXPECT_EQ(get("/api/v1/pods?limit=5&continue=" + at(first, {"metadata", "continue"})).status, 410);
   EXPECT_EQ(get("/api/v1/pods?limit=5&continue=1010/default/a").status, 400);
+  const auto forged = get("/api/v1/pods?continue=99999/c1.default/a");
+  EXPECT_EQ(forged.status, 400);
+  EXPECT_THAT(at(forged, {"message"}), HasSubstr("no such version"));
+}
+
+TEST_F(FleetApiTest, ALimitThatIsNoNumberIsRefused) {
+  put("c1", "Pod", "default/a");
+  const auto odd = get("/api/v1/pods?limit=abc");
+  EXPECT_EQ(odd.status, 400);
+  EXPECT_EQ(at(odd, {"reason"}), "BadRequest");
+  EXPECT_EQ(at(odd, {"message"}), "strconv.ParseInt: parsing \"abc\": invalid syntax");
+  EXPECT_EQ(at(get("/api/v1/pods?limit=-1"), {"message"}), "limit=-1: must not be negative");
+  EXPECT_EQ(get("/api/v1/pods?limit=").status, 200);
+  EXPECT_EQ(get("/api/v1/pods?limit=0").status, 200);
 }
 
 TEST_F(FleetApiTest, WatchesAllClustersFromAVersionAndOneByItself) {

@@ -1,7 +1,6 @@
 // get and list: at which version, how many, and where the next page starts.
 // The rules of resourceVersion and resourceVersionMatch are k8s.io/apimachinery's ValidateListOptions.
 #include <algorithm>
-#include <charconv>
 
 #include "tinf/api/list_response.h"
 #include "tinf/api/read_api.h"
@@ -12,11 +11,8 @@ namespace {
 constexpr std::size_t kMostObjects = 10'000;  // Of a page; who asks for more gets a token for the rest.
 constexpr Duration kVersionPatience = std::chrono::seconds(3);  // As kube-apiserver waits for a version to come.
 
-std::optional<StoreVersion> number(const std::string& text) {
-  StoreVersion value = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+bool is_negative_number(const std::string& text) {
+  return text.starts_with('-') && number(text.substr(1));
 }
 
 // "version/namespace/name" of the last object handed out.
@@ -51,6 +47,11 @@ Status invalid_options(std::string reason, std::string field, std::string messag
 Answer<void> check_list_options(const Query& query) {
   const auto& match = query.get("resourceVersionMatch");
   const auto& version = query.get("resourceVersion");
+  if (const auto& limit = query.get("limit"); !limit.empty() && !number(limit)) {
+    return Status::bad_request(is_negative_number(limit)
+                                   ? "limit=" + limit + ": must not be negative"
+                                   : "strconv.ParseInt: parsing \"" + limit + "\": invalid syntax");
+  }
   if (query.has("sendInitialEvents")) {
     return invalid_options("FieldValueForbidden", "sendInitialEvents",
                            "Forbidden: sendInitialEvents is forbidden for list");
@@ -120,6 +121,9 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
     if (!token) co_return Status::bad_request("continue key is not valid: " + text);
     if (!version.empty() && version != "0") {
       co_return Status::bad_request("specifying resource version is not allowed when using continue");
+    }
+    if (token->version > reader_.version()) {
+      co_return Status::bad_request("continue key is not valid: " + text + ": there is no such version yet");
     }
     query.version = token->version;
     query.after = token->last;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 namespace tinf::api {
 namespace {
@@ -63,6 +64,14 @@ const std::string& Query::get(std::string_view name) const {
   static const std::string nothing;
   const auto found = values_.find(name);
   return found == values_.end() ? nothing : found->second;
+}
+
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, failure] = std::from_chars(text.data(), end, value);
+  if (text.empty() || failure != std::errc() || at != end) return std::nullopt;
+  return value;
 }
 
 Target Target::parse(std::string_view text) {

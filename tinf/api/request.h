@@ -1,6 +1,7 @@
 // What a request line asks for: resource, place, and the options behind the question mark.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +25,9 @@ class Query {
  private:
   std::map<std::string, std::string, std::less<>> values_;
 };
+
+// The value of an option that is a whole number; nothing: it is none, or does not fit.
+std::optional<std::uint64_t> number(std::string_view text);
 
 struct Target {
   std::string path;

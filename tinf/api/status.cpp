@@ -32,7 +32,8 @@ std::string quoted(const Resource& resource, std::string_view name) {
   return resource.group_resource() + " \"" + std::string(name) + "\"";
 }
 
-// Messages quote what clients sent, and that need not be UTF-8, of which JSON is made.
+}  // namespace
+
 std::string readable(const std::string& text) {
   const auto is_foreign = [](char c) { return (c & 0x80) != 0; };
   if (std::none_of(text.begin(), text.end(), is_foreign)) return text;
@@ -41,8 +42,6 @@ std::string readable(const std::string& text) {
   for (const char c : text) made += is_foreign(c) ? "\uFFFD" : std::string(1, c);
   return made;
 }
-
-}  // namespace
 
 Status Status::success(const Resource& resource, std::string_view name, std::string_view uid) {
   Status made = about(status(200, "", ""), resource, name);

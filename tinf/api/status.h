@@ -12,6 +12,10 @@
 
 namespace tinf::api {
 
+// Messages quote what clients sent, and that need not be UTF-8, of which JSON and warnings are made: without the bytes
+// that are none.
+std::string readable(const std::string& text);
+
 struct StatusCause {
   std::string reason;  // "FieldValueRequired", "ResourceVersionTooLarge", ...
   std::string message;

@@ -1,7 +1,5 @@
 // watch: what a client asked to see first, and from which version on.
 // The meanings of resourceVersion "", "0" and N, and of sendInitialEvents, are those of kube-apiserver.
-#include <charconv>
-
 #include "tinf/api/read_api.h"
 
 namespace tinf::api {
@@ -9,12 +7,6 @@ namespace {
 
 constexpr std::uint64_t kShortestWatchSeconds = 1800;  // Without timeoutSeconds: between this and twice as much.
 constexpr std::uint64_t kLongestWatchSeconds = 24 * 3600;
-
-std::uint64_t number_or(const std::string& text, std::uint64_t otherwise) {
-  std::uint64_t value = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return text.empty() || failure != std::errc() || end != text.data() + text.size() ? otherwise : value;
-}
 
 Answer<void> check_watch_options(const Query& query) {
   const Resource meta{"meta.k8s.io", "v1", ""};
@@ -53,11 +45,11 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
   WatchPlan plan;
   plan.bookmarks = call.query.is_true("allowWatchBookmarks");
   plan.initial_events_end = streaming_list;
-  const auto seconds = number_or(call.query.get("timeoutSeconds"), 0);
+  const auto seconds = number(call.query.get("timeoutSeconds")).value_or(0);
   plan.end = runtime_.clock.now() +
              std::chrono::seconds(seconds > 0 ? std::min(seconds, kLongestWatchSeconds)
                                               : kShortestWatchSeconds + runtime_.random.below(kShortestWatchSeconds));
-  plan.initial_version = without_version ? reader_.version() : number_or(version, 0);
+  plan.initial_version = without_version ? reader_.version() : number(version).value_or(0);
   if (streaming_list || (without_version && !call.query.has("sendInitialEvents"))) {
     ObjectPages pages(reader_, call.of().collection, *selection, selection->query());
     auto first = co_await pages.next_part();
