@@ -475,13 +475,16 @@ TEST_F(FleetApiTest, LeavesOutWhatIsHeldInAnotherVersionAndSaysSo) {
       current.warnings,
       ElementsAre("1 of widgets.example.com are left out: they are held in another version than example.com/v1"));
   EXPECT_THAT(listed("/apis/example.com/v1beta1/widgets"), ElementsAre("c1.default/w"));
+  put("c3", "Widget", "default/w");
+  EXPECT_THAT(get("/apis/example.com/v1/widgets?limit=1").warnings, ElementsAre(HasSubstr("at least 1 of widgets")));
+  remove("c3", "Widget", "default/w");
   const auto other = get("/apis/example.com/v1/namespaces/c1.default/widgets/w");
   EXPECT_EQ(other.status, 404);
   EXPECT_THAT(at(other, {"message"}), HasSubstr("held in example.com/v1beta1"));
-  auto watch = get("/apis/example.com/v1/widgets?watch=1&resourceVersion=1002");
+  auto watch = get("/apis/example.com/v1/widgets?watch=1&resourceVersion=1004");
   put("c1", "OldWidget", "default/w", 2);
   put("c2", "Widget", "default/w", 2);
-  EXPECT_THAT(next(watch), ElementsAre("MODIFIED c2.default/w 1004"));
+  EXPECT_THAT(next(watch), ElementsAre("MODIFIED c2.default/w 1006"));
 }
 
 TEST_F(FleetApiTest, WarnsOfClustersThatAreAwayAndOfNamespacesThatNameNone) {

@@ -147,7 +147,9 @@ Task<ApiResponse> ReadApi::list(Call& call) {
   meta.version = pages->version();
   ApiResponse response;
   if (pages->of_other_versions() > 0) {
-    response.warnings.push_back(std::to_string(pages->of_other_versions()) + " of " + call.of().collection +
+    // While there are more, those were counted that came before the last one read.
+    response.warnings.push_back((pages->more() ? "at least " : "") + std::to_string(pages->of_other_versions()) +
+                                " of " + call.of().collection +
                                 " are left out: they are held in another version than " + call.of().api_version());
   }
   if (pages->more() && limit == 0) {
