@@ -3,6 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "tinf/api/columns.h"
 #include "tinf/api/read_api.h"
@@ -217,6 +221,26 @@ TEST_F(ApiHandlerTest, ListsInPagesThatStayAtTheirVersion) {
   handler().compact();
   EXPECT_EQ(get(std::string(kMaps) + "?limit=2&continue=" + token).status, 410);
   EXPECT_EQ(get(std::string(kMaps) + "?continue=garbage").status, 400);
+}
+
+TEST_F(ApiHandlerTest, TheSchemeOfATokenIsOfAnyCaseAndTheTokenIsNot) {
+  const auto file = std::filesystem::path(::testing::TempDir()) / ("tokens-" + std::to_string(::getpid()));
+  std::ofstream(file) << "Secret\n";
+  options.tokens = BearerTokens::read(file.string()).value();
+  std::filesystem::remove(file);
+  const auto with = [&](std::string authorization) {
+    ApiRequest request;
+    request.method = "GET";
+    request.target = kMaps;
+    request.authorization = std::move(authorization);
+    return time.await(handler().handle(request)).status;
+  };
+  EXPECT_EQ(with("Bearer Secret"), 200);
+  EXPECT_EQ(with("bearer Secret"), 200);
+  EXPECT_EQ(with("BEARER Secret"), 200);
+  for (const auto* wrong : {"", "Bearer", "Bearer ", "bearer secret", "Basic Secret", "Secret"}) {
+    EXPECT_EQ(with(wrong), 401) << wrong;
+  }
 }
 
 TEST_F(ApiHandlerTest, ListsByLabelsAndFields) {
