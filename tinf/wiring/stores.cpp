@@ -74,9 +74,8 @@ Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std
 
 Result<Stores> Stores::of(const std::string& name) {
   const auto parsed = StoreName::parse(name);
-  if (!parsed) return parsed.error();
-  if (!parsed->file.empty())
-    return Error(Code::Invalid, "store \"" + name + "\": only copies in memory are to be had here, as memory:");
+  if (!parsed || !parsed->file.empty())
+    return Error(Code::Invalid, "there is no store \"" + name + "\"; use memory: or memory:?compress=true");
   return Stores(parsed->compress);
 }
 
