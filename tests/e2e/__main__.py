@@ -41,7 +41,7 @@ def classes():
 
 
 def run(name):
-    """(name, seconds, number of tests, output if it failed)"""
+    """(name, seconds, number of tests, output if it failed, what was not run and why)"""
     began = time.monotonic()
     try:
         done = subprocess.run([sys.executable, "-m", "unittest", "-v", name], cwd=_HERE, text=True, timeout=_SECONDS,
@@ -52,7 +52,8 @@ def run(name):
     count = re.search(r"^Ran (\d+) tests?", output, re.MULTILINE)
     number = int(count.group(1)) if count else 0
     # No test at all is a failure too: nothing is skipped in silence.
-    return name, time.monotonic() - began, number, output if failed or number == 0 else None
+    skipped = re.findall(r"^.*\.\.\. skipped .*$", output, re.MULTILINE)
+    return name, time.monotonic() - began, number, output if failed or number == 0 else None, skipped
 
 
 def main():
@@ -61,12 +62,14 @@ def main():
     began, total, broken = time.monotonic(), 0, []
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         for future in concurrent.futures.as_completed([pool.submit(run, name) for name in names]):
-            name, seconds, number, output = future.result()
+            name, seconds, number, output, skipped = future.result()
             total += number
             if output is not None:
                 broken.append(name)
                 print(output)
             print(f"{'FAILED' if output is not None else 'ok':6} {seconds:6.1f} s {number:3} tests  {name}", flush=True)
+            for line in skipped:
+                print(f"NOT RUN           {line}", flush=True)
     print(f"{total} tests of {len(names)} classes in {time.monotonic() - began:.0f} s; failed: {', '.join(broken) or 'none'}")
     return 1 if broken or not names else 0
 

@@ -5,8 +5,19 @@ import os
 import shutil
 import stat
 import subprocess
+import unittest
 
 from .part import Part
+
+
+def _allowed(*command):
+    """Runs what some machines allow nobody, not even root in a container: there the test says that it was not run."""
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise unittest.SkipTest(f"this machine has no {command[0]}") from None
+    except subprocess.CalledProcessError as refused:
+        raise unittest.SkipTest(f"this machine does not allow {command[0]}: {refused.stderr.strip()}") from None
 
 
 class Disk(Part):
@@ -29,7 +40,7 @@ class Disk(Part):
 
     def start(self, wait=True):
         self.mount.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self._megabytes}m", "tmpfs", self.mount], check=True)
+        _allowed("mount", "-t", "tmpfs", "-o", f"size={self._megabytes}m", "tmpfs", self.mount)
         self._mounted = True
         return self
 
@@ -59,7 +70,7 @@ def unwritable(path):
     """Nobody may write this file or folder inside this, not even root."""
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if os.geteuid() == 0:
-        subprocess.run(["chattr", "+i", path], check=True)
+        _allowed("chattr", "+i", path)
     else:
         os.chmod(path, mode & ~0o222)
     try:
