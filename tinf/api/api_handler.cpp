@@ -25,6 +25,8 @@ ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions opti
 Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   Target target = Target::parse(request.target);
   if (is_health(target.path)) {
+    if (request.method != "GET" && request.method != "HEAD")
+      co_return ApiResponse(Status::method_not_allowed(request.method));
     const std::string lacking =
         target.path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
     ApiResponse healthy(lacking.empty() ? "ok" : lacking);

@@ -430,6 +430,7 @@ TEST_F(ApiHandlerTest, SaysWhatIsMissingUntilItIsReady) {
   EXPECT_EQ(get("/readyz").status, 503);
   EXPECT_EQ(get("/readyz").body, lacking);
   EXPECT_EQ(get("/livez").status, 200);
+  EXPECT_EQ(post("/healthz/clusters", "{}").status, 405);
   lacking.clear();
   EXPECT_EQ(get("/readyz").status, 200);
 }
