@@ -9,9 +9,9 @@
 #include <map>
 #include <set>
 
-#include "tinf/contract/fleet_loop.h"
 #include "tinf/contract/fleet_store.h"
 #include "tinf/contract/store_contract.h"
+#include "tinf/testing/real_time.h"
 
 namespace tinf::contract {
 
@@ -142,7 +142,7 @@ class FleetContract : public ::testing::TestWithParam<FleetFactory> {
   }
   std::vector<std::string> told_after(StoreVersion from) { return told(*watch(from)); }
 
-  FleetLoop loop_;
+  testing::RealTime loop_;
 
  private:
   std::shared_ptr<FleetStore> fleet_;
@@ -152,7 +152,7 @@ class FleetContract : public ::testing::TestWithParam<FleetFactory> {
 // One copy of such a store, for StoreContract.
 inline StoreFactory store_of(FleetFactory factory) {
   struct Kept {
-    FleetLoop loop;
+    testing::RealTime loop;
     std::shared_ptr<FleetStore> fleet;
     std::unique_ptr<Store> copy;
   };
@@ -395,7 +395,7 @@ TEST_P(FleetContract, TellsEveryCollectionItsChangesWhereManyAreWrittenAtOnce) {
   int heard_first = 0, heard_second = 0;
   TaskGroup tasks(loop_.runtime().executor);
   constexpr int kRounds = 200;
-  const auto follow = [](FleetLoop& loop, FleetWatch& watch, int& heard) -> Task<void> {
+  const auto follow = [](testing::RealTime& loop, FleetWatch& watch, int& heard) -> Task<void> {
     while (heard < kRounds) {
       // Looks as often as it can, as one whose deadline for a bookmark has come.
       auto batch = co_await watch.next(loop.runtime().clock.now());

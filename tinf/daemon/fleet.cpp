@@ -25,6 +25,17 @@ constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened a
 constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of a core.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
+// What a store keeps of a cluster.
+FleetCluster in_the_fleet(const ClusterView& cluster) {
+  FleetCluster known;
+  known.name = cluster.name;
+  known.uid = cluster.presence.cluster_uid;
+  known.kubernetes = cluster.presence.kubernetes;
+  known.present = cluster.present;
+  known.offer = cluster.presence.resources;
+  return known;
+}
+
 }  // namespace
 
 struct Fleet::Scoped {
@@ -117,16 +128,7 @@ std::vector<ResourceInfo> Fleet::wanted(const ClusterView& cluster) {
 void Fleet::on_cluster(const ClusterView& cluster) {
   const auto& named = options_.clusters;
   if (!named.empty() && std::find(named.begin(), named.end(), cluster.name) == named.end()) return;
-  if (store_) {
-    FleetCluster known;
-    known.name = cluster.name;
-    known.uid = cluster.presence.cluster_uid;
-    known.kubernetes = cluster.presence.kubernetes;
-    known.present = cluster.present;
-    known.offer = cluster.presence.resources;
-    known_[cluster.name] = std::move(known);
-    if (remembering_.insert(cluster.name).second) writes_.spawn(remember(cluster.name));
-  }
+  if (store_ && remembering_.insert(cluster.name).second) writes_.spawn(remember(cluster.name));
   if (!cluster.present) {
     if (may_say(cluster.name, false))
       log_.warning("the cluster is away: its copy stays as it is", {{"cluster", cluster.name}});
@@ -189,12 +191,12 @@ void Fleet::match_scopes(const ClusterView& cluster) {
 Task<void> Fleet::remember(std::string cluster) {
   Backoff backoff(runtime_.clock, runtime_.random);
   while (true) {
-    const FleetCluster known = known_[cluster];
+    const FleetCluster known = in_the_fleet(session_.clusters().at(cluster));
     auto written = co_await store_->put_cluster(known);
     if (!written) {
       log_.warning(written.error().message, {{"cluster", cluster}});
       co_await runtime_.clock.sleep_for(backoff.next());
-    } else if (known == known_[cluster]) {
+    } else if (known == in_the_fleet(session_.clusters().at(cluster))) {
       remembering_.erase(cluster);
       co_return;
     }

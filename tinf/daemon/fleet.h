@@ -78,10 +78,9 @@ class Fleet {
 
   // Confined to the executor.
   FleetStore* const store_;
-  std::map<std::string, FleetCluster> known_;  // What the store is to know of clusters.
-  std::set<std::string> remembering_;          // Those of them that are being written.
-  const bool in_memory_;                       // The copies, whoever keeps them.
-  wiring::Stores stores_;                      // Where there is no store.
+  std::set<std::string> remembering_;  // Clusters of which the store is being told.
+  const bool in_memory_;               // The copies, whoever keeps them.
+  wiring::Stores stores_;              // Where there is no store.
   Scopes scopes_;
   std::map<std::pair<std::string, bool>, TimePoint> said_at_;
   std::set<CopyName> leaving_;  // Scopes that end; no other version of their resource begins meanwhile.

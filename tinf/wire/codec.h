@@ -36,6 +36,9 @@ struct Encoded {
 
 Encoded encode(const Body& body);
 
+// As a presence lists them: for whoever keeps what a cluster offers.
+std::string encode_resources(const std::vector<ResourceInfo>& resources);
+
 // Frames and pages are written straight from the objects' bytes, without a value in between.
 // A writer is used once: append until full() says so, then finish().
 class EventsWriter {

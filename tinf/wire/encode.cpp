@@ -144,6 +144,23 @@ std::pair<std::string, json::object> to_json(const Digest& digest) {
   return {"digest", std::move(out)};
 }
 
+json::array to_json(const std::vector<ResourceInfo>& resources) {
+  json::array out;
+  for (const ResourceInfo& info : resources) {
+    out.push_back(json::object{{"group", info.resource.group},
+                               {"version", info.resource.version},
+                               {"resource", info.resource.name},
+                               {"kind", info.kind},
+                               {"singular", info.singular},
+                               {"shortNames", strings(info.short_names)},
+                               {"categories", strings(info.categories)},
+                               {"verbs", strings(info.verbs)},
+                               {"namespaced", info.namespaced},
+                               {"preferred", info.preferred_version}});
+  }
+  return out;
+}
+
 std::pair<std::string, json::object> to_json(const Presence& presence) {
   json::object out{{"state", presence.state == Presence::State::Present ? "present" : "lost"},
                    {"cluster", presence.cluster},
@@ -153,20 +170,7 @@ std::pair<std::string, json::object> to_json(const Presence& presence) {
                    {"versions", json::array(presence.versions.begin(), presence.versions.end())}};
   if (!presence.cluster_uid.empty()) out["clusterUid"] = presence.cluster_uid;
   if (!presence.kubernetes.empty()) out["kubernetes"] = presence.kubernetes;
-  json::array resources;
-  for (const ResourceInfo& info : presence.resources) {
-    resources.push_back(json::object{{"group", info.resource.group},
-                                     {"version", info.resource.version},
-                                     {"resource", info.resource.name},
-                                     {"kind", info.kind},
-                                     {"singular", info.singular},
-                                     {"shortNames", strings(info.short_names)},
-                                     {"categories", strings(info.categories)},
-                                     {"verbs", strings(info.verbs)},
-                                     {"namespaced", info.namespaced},
-                                     {"preferred", info.preferred_version}});
-  }
-  out["resources"] = std::move(resources);
+  out["resources"] = to_json(presence.resources);
   return {"presence", std::move(out)};
 }
 
@@ -251,6 +255,10 @@ Encoded EventsWriter::finish_objects(std::string_view scope, std::string_view sn
   body.reserve(body.size() + items_.size() + 2);
   body.append(items_).append("]}");
   return pack("objects", std::move(body));
+}
+
+std::string encode_resources(const std::vector<ResourceInfo>& resources) {
+  return json::serialize(to_json(resources));
 }
 
 Encoded encode(const Body& body) {

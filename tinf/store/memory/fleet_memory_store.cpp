@@ -124,10 +124,7 @@ class FleetMemoryStore::Watch final : public FleetWatch {
   Task<Result<FleetBatch>> next(TimePoint deadline) override {
     for (;;) {
       if (cut_) co_return Error(Code::Cancelled, "the watch of " + name_ + " was cut");
-      if (position_ < collection_.floor) {
-        co_return Error(Code::Expired, "too old resource version: " + std::to_string(position_) + " (" +
-                                           std::to_string(collection_.floor) + ")");
-      }
+      if (position_ < collection_.floor) co_return too_old(position_, collection_.floor);
       FleetBatch batch = take();
       if (!batch.changes.empty()) co_return batch;
       // Woken at the same moment, perhaps: what came meanwhile is looked for once more.
@@ -256,7 +253,7 @@ void FleetMemoryStore::record(Collection& collection, Entry entry) {
   changed_.push_back(&collection);
   while (changed_.size() > options_.retained_changes || history_bytes_ > options_.retained_bytes) forget_oldest();
   for (Watch* watch : collection.watches) watch->wake();
-  for (Signal* waiter : waiting_for_versions_) waiter->notify();
+  versions_.notify();
 }
 
 void FleetMemoryStore::forget_oldest() {
@@ -355,28 +352,12 @@ Task<Result<FleetPage>> FleetMemoryStore::list(FleetQuery query) const {
 
 Result<std::unique_ptr<FleetWatch>> FleetMemoryStore::watch(std::string name, StoreVersion from) {
   Collection& in = collection(name);
-  if (from < in.floor) {
-    return Error(Code::Expired,
-                 "too old resource version: " + std::to_string(from) + " (" + std::to_string(in.floor) + ")");
-  }
+  if (from < in.floor) return too_old(from, in.floor);
   return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(name), in, from));
 }
 
 Task<Result<void>> FleetMemoryStore::reach(StoreVersion version, TimePoint deadline) {
-  Signal changed;
-  struct Registered {
-    std::list<Signal*>& list;
-    std::list<Signal*>::iterator at;
-    Registered(std::list<Signal*>& l, Signal* signal) : list(l), at(l.insert(l.end(), signal)) {}
-    ~Registered() { list.erase(at); }
-  } registered(waiting_for_versions_, &changed);
-  while (version_ < version) {
-    if (!co_await changed.wait_until(clock_, deadline) && version_ < version) {
-      co_return Error(Code::Timeout, "Too large resource version: " + std::to_string(version) +
-                                         ", current: " + std::to_string(version_));
-    }
-  }
-  co_return Result<void>();
+  return versions_.reach(clock_, version, deadline, [this] { return version_; });
 }
 
 std::vector<FleetCluster> FleetMemoryStore::clusters() const {

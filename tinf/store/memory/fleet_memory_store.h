@@ -10,6 +10,7 @@
 
 #include "tinf/base/clock.h"
 #include "tinf/contract/fleet_store.h"
+#include "tinf/contract/history.h"
 #include "tinf/store/memory/journal.h"
 
 namespace tinf {
@@ -94,7 +95,7 @@ class FleetMemoryStore final : public FleetStore {
   std::size_t history_bytes_ = 0;
   std::map<std::string, FleetCluster> clusters_;
   std::map<std::string, std::shared_ptr<ObjectPacker>> packers_;  // By collection.
-  std::list<Signal*> waiting_for_versions_;
+  VersionWaiters versions_;
   std::vector<std::function<void()>> on_clusters_;
 };
 

@@ -27,11 +27,24 @@ Marks Marks::of(const Object& object) {
 }
 
 Copy::Copy(std::string cluster, CopyState stored)
-    : cluster_(std::move(cluster)), now_(stored), stored_(std::move(stored)) {}
+    : cluster_(std::move(cluster)),
+      collection_(stored.resource.group_resource()),
+      now_(stored),
+      stored_(std::move(stored)) {}
 
 CopyState Copy::state() const {
   const std::lock_guard guard(mutex_);
   return stored_;
+}
+
+std::int64_t Copy::row() const {
+  const std::lock_guard guard(mutex_);
+  return stored_.row;
+}
+
+Fingerprint Copy::fingerprint() const {
+  const std::lock_guard guard(mutex_);
+  return stored_.fingerprint;
 }
 
 void Copy::undo() {
@@ -40,10 +53,12 @@ void Copy::undo() {
   now_ = stored_;
 }
 
-void Copy::stored() {
+bool Copy::stored() {
   counted_ = false;
   const std::lock_guard guard(mutex_);
+  const bool other_version = now_.resource != stored_.resource;
   stored_ = now_;
+  return other_version;
 }
 
 Copy::Row Copy::row_of(const Query& query, int first, const Object* object) {
@@ -136,8 +151,7 @@ void Copy::apply(Connection& connection, History& history, const Scope& scope, c
 void Copy::forget(Connection& connection, History& history, bool only_if_empty) {
   if (now_.row == 0) return;
   if (only_if_empty && now_.fingerprint.count > 0) {
-    throw Failure{Error(Code::Conflict, "the copy of " + now_.resource.group_resource() + " of " + cluster_ +
-                                            " is not empty, and stays"),
+    throw Failure{Error(Code::Conflict, "the copy of " + collection_ + " of " + cluster_ + " is not empty, and stays"),
                   false};
   }
   std::vector<Row> rows;
@@ -184,9 +198,8 @@ void Copy::name(Connection& connection, const Scope& scope) {
   Query query = connection.query(
       "INSERT INTO scope(cluster, collection, api_group, api_version, resource, wanted, position, count, sum_high,"
       " sum_low) SELECT id, ?2, ?3, ?4, ?5, '', '', 0, 0, 0 FROM cluster WHERE name = ?1 RETURNING id");
-  const std::string collection = scope.resource.group_resource();
   query.bind(cluster_)
-      .bind(collection)
+      .bind(collection_)
       .bind(scope.resource.group)
       .bind(scope.resource.version)
       .bind(scope.resource.name);

@@ -38,7 +38,11 @@ class Copy {
   Copy(std::string cluster, CopyState stored);
 
   const std::string& cluster() const { return cluster_; }
+  const std::string& collection() const { return collection_; }  // Resource::group_resource().
   CopyState state() const;
+  // Parts of it, for those who ask often.
+  std::int64_t row() const;
+  Fingerprint fingerprint() const;
 
   // As StoreWriter has them. Objects are sorted by key, each key once.
   void replace(Connection& connection, History& history, const Scope& scope, const std::vector<ObjectPtr>& all,
@@ -49,7 +53,8 @@ class Copy {
   void forget(Connection& connection, History& history, bool only_if_empty);
 
   void undo();
-  void stored();
+  // True: the objects are of another version of the API than before.
+  bool stored();
 
   // Somebody has altered rows behind our back: the next write counts what there is. Thread-safe.
   void doubt() { doubtful_ = true; }
@@ -81,6 +86,7 @@ class Copy {
   void stand_at(const Scope& scope, const ResourceVersion& version);
 
   const std::string cluster_;
+  const std::string collection_;
 
   CopyState now_;         // The writing thread's.
   bool counted_ = false;  // Since the last stored().

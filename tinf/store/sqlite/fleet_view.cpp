@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "tinf/contract/history.h"
+#include "tinf/store/sqlite/schema.h"
 #include "tinf/store/sqlite/sqlite_store.h"
 
 namespace tinf::sqlite {
@@ -13,18 +15,9 @@ namespace {
 // Objects of one label that are found by it, and then put in order; of more, those that are wanted are found in order.
 constexpr std::size_t kFew = 5000;
 
-StoreVersion meta(Connection& connection, std::string_view name) {
-  Query query = connection.query("SELECT value FROM meta WHERE name = ?");
-  query.bind(name);
-  return query.step() ? static_cast<StoreVersion>(query.number(0)) : 0;
-}
-
 void check_retained(Connection& connection, StoreVersion version) {
   const StoreVersion floor = meta(connection, "floor");
-  if (version >= floor) return;
-  throw Failure{
-      Error(Code::Expired, "too old resource version: " + std::to_string(version) + " (" + std::to_string(floor) + ")"),
-      false};
+  if (version < floor) throw Failure{too_old(version, floor), false};
 }
 
 // A copy of the collection that is asked for.

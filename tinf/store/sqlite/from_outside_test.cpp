@@ -2,10 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tinf/contract/fleet_loop.h"
 #include "tinf/store/sqlite/connection.h"
 #include "tinf/store/sqlite/folder_for_tests.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
+#include "tinf/testing/real_time.h"
 
 namespace tinf {
 namespace {
@@ -57,7 +57,7 @@ struct SqliteFileFromOutside : ::testing::Test {
   }
   void run(const char* sql) { sqlite::Connection(folder.file(), sqlite::Connection::Mode::ReadWrite).run(sql); }
 
-  contract::FleetLoop loop;
+  testing::RealTime loop;
   Folder folder;
   std::unique_ptr<FleetStore> store;
   std::unique_ptr<Store> copy;

@@ -4,10 +4,10 @@
 #include <atomic>
 #include <thread>
 
-#include "tinf/contract/fleet_loop.h"
 #include "tinf/store/sqlite/database.h"
 #include "tinf/store/sqlite/folder_for_tests.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
+#include "tinf/testing/real_time.h"
 
 namespace tinf {
 namespace {
@@ -49,7 +49,7 @@ class AlwaysReading {
 TEST(SqliteFile, StaysAsLargeAsWhatItHoldsWhileItIsWrittenAndAlwaysRead) {
   constexpr int kObjects = 200;
   constexpr int kRounds = 60;
-  contract::FleetLoop loop;
+  testing::RealTime loop;
   Folder folder;
   SqliteOptions options;
   options.retained_changes = 1000;

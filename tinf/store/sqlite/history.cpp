@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tinf/object/watch_event.h"
+#include "tinf/store/sqlite/schema.h"
 
 namespace tinf::sqlite {
 namespace {
@@ -11,12 +12,6 @@ namespace {
 constexpr StoreVersion kPastAnyLoss = StoreVersion(1) << 32;
 // What one piece of work cuts off the log beside twice what it adds: it catches up, and none takes long.
 constexpr StoreVersion kCutAtLeast = 64;
-
-std::uint64_t meta(Connection& connection, std::string_view name) {
-  Query query = connection.query("SELECT value FROM meta WHERE name = ?");
-  query.bind(name);
-  return query.step() ? static_cast<std::uint64_t>(query.number(0)) : 0;
-}
 
 }  // namespace
 

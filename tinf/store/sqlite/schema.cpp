@@ -135,4 +135,10 @@ void prepare_schema(Connection& connection, const std::string& file) {
   }
 }
 
+std::uint64_t meta(Connection& connection, std::string_view name) {
+  Query query = connection.query("SELECT value FROM meta WHERE name = ?");
+  query.bind(name);
+  return query.step() ? static_cast<std::uint64_t>(query.number(0)) : 0;
+}
+
 }  // namespace tinf::sqlite

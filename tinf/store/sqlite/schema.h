@@ -11,4 +11,7 @@ inline constexpr int kSchemaVersion = 1;
 // by a newer version of this one.
 void prepare_schema(Connection& connection, const std::string& file);
 
+// A number in the table `meta`; 0: it is not there.
+std::uint64_t meta(Connection& connection, std::string_view name);
+
 }  // namespace tinf::sqlite

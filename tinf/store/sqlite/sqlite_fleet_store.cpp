@@ -7,8 +7,10 @@
 #include <deque>
 #include <set>
 
+#include "tinf/contract/history.h"
 #include "tinf/store/sqlite/fleet_view.h"
 #include "tinf/store/sqlite/sqlite_store.h"
+#include "tinf/wire/codec.h"
 
 namespace tinf {
 
@@ -22,27 +24,6 @@ constexpr std::size_t kFeedBytes = 8 << 20;  // Of one collection's latest chang
 constexpr Duration kMeasureAgain = std::chrono::seconds(5);
 constexpr Duration kWarnAgain = std::chrono::minutes(10);
 constexpr std::uint64_t kAheadIsMuch = 1 << 30;
-
-json::array strings(const std::vector<std::string>& values) {
-  return json::array(values.begin(), values.end());
-}
-
-std::string offer_to_json(const std::vector<ResourceInfo>& offer) {
-  json::array list;
-  for (const ResourceInfo& info : offer) {
-    list.push_back(json::object{{"group", info.resource.group},
-                                {"version", info.resource.version},
-                                {"resource", info.resource.name},
-                                {"kind", info.kind},
-                                {"singular", info.singular},
-                                {"shortNames", strings(info.short_names)},
-                                {"categories", strings(info.categories)},
-                                {"verbs", strings(info.verbs)},
-                                {"namespaced", info.namespaced},
-                                {"preferred", info.preferred_version}});
-  }
-  return json::serialize(list);
-}
 
 // What the file says may have been written by hand: what cannot be read is left out.
 std::vector<ResourceInfo> offer_of_json(std::string_view text) {
@@ -135,7 +116,6 @@ class SqliteFleetStore final : public FleetStore {
   };
 
   void load(Connection& connection, bool goes_on);
-  Error expired(StoreVersion version) const;
   Task<void> read_on(std::string collection, std::shared_ptr<Feed> feed);
   void tell_committed();
   void on_committed(const std::set<std::string>& collections, StoreVersion version);
@@ -150,7 +130,7 @@ class SqliteFleetStore final : public FleetStore {
   std::map<std::string, FleetCluster> clusters_;
   std::set<std::string> unsaved_;           // Of those what the file does not say yet.
   std::map<std::string, Watched> watched_;  // By collection. Never shrinks: watches refer to its elements.
-  std::list<Signal*> waiting_for_versions_;
+  VersionWaiters versions_;
   StoreVersion heard_ = 0;  // Of all changes up to here on_committed() was told: version() may be ahead of it.
   std::vector<std::function<void()>> on_clusters_;
   std::shared_ptr<Gauge> file_bytes_, ahead_bytes_, version_gauge_;
@@ -255,11 +235,6 @@ class SqliteFleetStore::Watch final : public FleetWatch {
   Signal changed_;
 };
 
-Error SqliteFleetStore::expired(StoreVersion version) const {
-  return Error(Code::Expired, "too old resource version: " + std::to_string(version) + " (" +
-                                  std::to_string(shared_->history.floor()) + ")");
-}
-
 void SqliteFleetStore::load(Connection& connection, bool goes_on) {
   const auto since_1970 =
       std::chrono::duration_cast<std::chrono::microseconds>(runtime_.clock.wall_now().time_since_epoch());
@@ -333,7 +308,7 @@ void SqliteFleetStore::on_committed(const std::set<std::string>& collections, St
   for (const std::string& collection : collections) {
     for (Watch* watch : watched_[collection].watches) watch->wake();
   }
-  for (Signal* waiter : waiting_for_versions_) waiter->notify();
+  versions_.notify();
   if (runtime_.clock.now() - measured_at_ >= kMeasureAgain) measure();
 }
 
@@ -382,12 +357,12 @@ Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster
     empty.resource = scope.resource;
     one.copy = std::make_shared<Copy>(cluster, std::move(empty));
   }
-  const bool known = one.copy->state().fingerprint.count > 0;
+  const bool known = one.copy->fingerprint().count > 0;
   one.open = true;
   auto close = [this, name] {
     KnownCopy& closed = copies_[name];
     closed.open = false;
-    if (closed.copy->state().fingerprint.count == 0) clusters_changed();
+    if (closed.copy->fingerprint().count == 0) clusters_changed();
   };
   if (!known) clusters_changed();
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*shared_, one.copy, scope, std::move(close)));
@@ -404,7 +379,7 @@ Task<Result<void>> SqliteFleetStore::forget(std::string cluster, Resource resour
       [&shared = *shared_, copy, only_if_empty](Connection& connection) {
         copy->forget(connection, shared.history, only_if_empty);
       },
-      copy->state().fingerprint.count + 1);
+      copy->fingerprint().count + 1);
   auto done = co_await shared_->database->write(std::move(work));
   if (done) clusters_changed();
   co_return done;
@@ -421,7 +396,7 @@ Task<Result<void>> SqliteFleetStore::put_cluster(FleetCluster cluster) {
   if (is_news) clusters_changed();
   Work work;
   work.write = [cluster](Connection& connection) {
-    const std::string offer = offer_to_json(cluster.offer);
+    const std::string offer = wire::encode_resources(cluster.offer);
     connection
         .query(
             "INSERT INTO cluster(name, uid, kubernetes, present, offer) VALUES(?, ?, ?, ?, ?) ON CONFLICT(name)"
@@ -454,27 +429,12 @@ Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
 }
 
 Result<std::unique_ptr<FleetWatch>> SqliteFleetStore::watch(std::string collection, StoreVersion from) {
-  if (from < shared_->history.floor()) return expired(from);
+  if (const StoreVersion floor = shared_->history.floor(); from < floor) return too_old(from, floor);
   return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(collection), from));
 }
 
 Task<Result<void>> SqliteFleetStore::reach(StoreVersion wanted, TimePoint deadline) {
-  Signal moved;
-  struct Registered {
-    Registered(std::list<Signal*>& l, Signal* signal) : list(l), at(l.insert(l.end(), signal)) {}
-    ~Registered() { list.erase(at); }
-    Registered(const Registered&) = delete;
-    Registered& operator=(const Registered&) = delete;
-    std::list<Signal*>& list;
-    std::list<Signal*>::iterator at;
-  } registered(waiting_for_versions_, &moved);
-  while (version() < wanted) {
-    if (!co_await moved.wait_until(runtime_.clock, deadline) && version() < wanted) {
-      co_return Error(Code::Timeout, "Too large resource version: " + std::to_string(wanted) +
-                                         ", current: " + std::to_string(version()));
-    }
-  }
-  co_return Result<void>();
+  return versions_.reach(runtime_.clock, wanted, deadline, [this] { return version(); });
 }
 
 std::vector<FleetCluster> SqliteFleetStore::clusters() const {

@@ -34,12 +34,9 @@ Work work_on(Shared& shared, std::shared_ptr<Copy> copy, std::function<void(Conn
     shared.history.undo();
   };
   work.done = [&shared, copy, moved] {
-    const Resource before = copy->state().resource;
-    copy->stored();
+    if (copy->stored()) shared.resources_changed = true;
     shared.history.stored();
-    const Resource now = copy->state().resource;
-    if (*moved) shared.changed.insert(now.group_resource());
-    if (now != before) shared.resources_changed = true;
+    if (*moved) shared.changed.insert(copy->collection());
   };
   return work;
 }
@@ -55,7 +52,7 @@ ResourceVersion SqliteStore::version() const {
 Result<ObjectPtr> SqliteStore::get(const ObjectKey& key) const {
   return shared_.database->read([&](Connection& connection) -> ObjectPtr {
     Query query = connection.query("SELECT body FROM object WHERE scope = ? AND namespace = ? AND name = ?");
-    query.bind(copy_->state().row).bind(key.namespace_name).bind(key.name);
+    query.bind(copy_->row()).bind(key.namespace_name).bind(key.name);
     return query.step() ? object_of(key.namespace_name, key.name, query.text(0)) : nullptr;
   });
 }
@@ -69,12 +66,12 @@ Result<std::vector<ObjectPtr>> SqliteStore::list(std::string_view namespace_name
     if (namespace_name.empty()) {
       Query query =
           connection.query("SELECT namespace, name, body FROM object WHERE scope = ? ORDER BY namespace, name");
-      query.bind(copy_->state().row);
+      query.bind(copy_->row());
       read(query);
     } else {
       Query query =
           connection.query("SELECT namespace, name, body FROM object WHERE scope = ? AND namespace = ? ORDER BY name");
-      query.bind(copy_->state().row).bind(namespace_name);
+      query.bind(copy_->row()).bind(namespace_name);
       read(query);
     }
     return objects;

@@ -36,8 +36,8 @@ class SqliteStore final : public Store {
   using StoreReader::list;
   Result<ObjectPtr> get(const ObjectKey& key) const override;
   Result<std::vector<ObjectPtr>> list(std::string_view namespace_name) const override;
-  std::size_t size() const override { return copy_->state().fingerprint.count; }
-  Fingerprint fingerprint() const override { return copy_->state().fingerprint; }
+  std::size_t size() const override { return copy_->fingerprint().count; }
+  Fingerprint fingerprint() const override { return copy_->fingerprint(); }
   Result<std::vector<InventoryEntry>> measure(const ObjectKey& from, std::size_t limit) const override;
   ResourceVersion version() const override;
 

@@ -43,10 +43,7 @@ class VersionedMemoryStore::Watch final : public VersionedWatch {
   Task<Result<ChangeBatch>> next(TimePoint deadline) override {
     for (;;) {
       if (cut_) co_return Error(Code::Cancelled, "the watch of " + name_ + " was cut");
-      if (position_ < collection_.floor) {
-        co_return Error(Code::Expired, "too old resource version: " + std::to_string(position_) + " (" +
-                                           std::to_string(collection_.floor) + ")");
-      }
+      if (position_ < collection_.floor) co_return too_old(position_, collection_.floor);
       ChangeBatch batch = take();
       if (!batch.changes.empty()) co_return batch;
       if (!co_await changed_.wait_until(store_.clock_, deadline)) co_return take();
@@ -108,7 +105,7 @@ void VersionedMemoryStore::record(Collection& collection, StoreChange change) {
     forget_oldest(collection);
   }
   for (Watch* watch : collection.watches) watch->wake();
-  for (Signal* waiter : waiting_for_versions_) waiter->notify();
+  versions_.notify();
 }
 
 Task<Result<ObjectPtr>> VersionedMemoryStore::create(std::string collection, ObjectKey key, ObjectMaker make) {
@@ -208,28 +205,12 @@ Task<Result<Page>> VersionedMemoryStore::list(std::string collection, PageQuery 
 
 Result<std::unique_ptr<VersionedWatch>> VersionedMemoryStore::watch(std::string collection, StoreVersion from) {
   Collection& in = collections_[collection];
-  if (from < in.floor) {
-    return Error(Code::Expired,
-                 "too old resource version: " + std::to_string(from) + " (" + std::to_string(in.floor) + ")");
-  }
+  if (from < in.floor) return too_old(from, in.floor);
   return std::unique_ptr<VersionedWatch>(std::make_unique<Watch>(*this, std::move(collection), in, from));
 }
 
 Task<Result<void>> VersionedMemoryStore::reach(StoreVersion version, TimePoint deadline) {
-  Signal changed;
-  struct Registered {
-    std::list<Signal*>& list;
-    std::list<Signal*>::iterator at;
-    Registered(std::list<Signal*>& l, Signal* signal) : list(l), at(l.insert(l.end(), signal)) {}
-    ~Registered() { list.erase(at); }
-  } registered(waiting_for_versions_, &changed);
-  while (version_ < version) {
-    if (!co_await changed.wait_until(clock_, deadline) && version_ < version) {
-      co_return Error(Code::Timeout, "Too large resource version: " + std::to_string(version) +
-                                         ", current: " + std::to_string(version_));
-    }
-  }
-  co_return Result<void>();
+  return versions_.reach(clock_, version, deadline, [this] { return version_; });
 }
 
 void VersionedMemoryStore::compact() {

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "tinf/base/clock.h"
+#include "tinf/contract/history.h"
 #include "tinf/contract/versioned_store.h"
 
 namespace tinf {
@@ -61,7 +62,7 @@ class VersionedMemoryStore final : public VersionedStore {
   // Confined to the strand.
   std::map<std::string, Collection, std::less<>> collections_;  // Never shrinks: watches refer to its elements.
   StoreVersion version_;
-  std::list<Signal*> waiting_for_versions_;
+  VersionWaiters versions_;
 };
 
 }  // namespace tinf
