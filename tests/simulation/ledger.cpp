@@ -8,13 +8,13 @@ using namespace std::chrono_literals;
 
 Task<Result<void>> Ledger::replace(Snapshot all) {
   if (auto refused = co_await refusal()) co_return *refused;
-  auto held = shelf_.store.list();
+  auto held = shelf_.store->list();
   std::set<ObjectKey> gone;
   for (const ObjectPtr& object : *held) gone.insert(object->key());
   for (const ObjectPtr& object : all.objects) gone.erase(object->key());
   for (const ObjectKey& key : gone) check(key, nullptr);
   for (const ObjectPtr& object : all.objects) check(object->key(), object.get());
-  co_return co_await shelf_.store.replace(std::move(all));
+  co_return co_await shelf_.store->replace(std::move(all));
 }
 
 Task<Result<void>> Ledger::apply(EventBatch changes) {
@@ -22,7 +22,7 @@ Task<Result<void>> Ledger::apply(EventBatch changes) {
   for (const WatchEvent& event : changes.events)
     check(event.key, event.type == EventType::Deleted ? nullptr : event.object.get());
   if (drops_ && !changes.events.empty() && random_.chance(kFaulty)) changes.events.pop_back();
-  co_return co_await shelf_.store.apply(std::move(changes));
+  co_return co_await shelf_.store->apply(std::move(changes));
 }
 
 void Ledger::check(const ObjectKey& key, const Object* object) {

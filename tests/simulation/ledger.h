@@ -2,10 +2,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "tests/simulation/disk.h"
 #include "tests/simulation/truth.h"
-#include "tinf/store/memory/memory_store.h"
 
 namespace tinf::simulation {
 
@@ -13,7 +14,8 @@ constexpr double kFaulty = 0.05;  // The share of what a fault spoils, where it 
 
 // A store, which may outlive its informer, and which state of each object it shows.
 struct Shelf {
-  MemoryStore store;
+  std::shared_ptr<Disk> disk;    // Null: it is in memory.
+  std::unique_ptr<Store> store;  // Goes before its disk. Null between two processes, on a disk.
   Truth::Shown shown;
   Duration takes{};           // Up to so long for each write, as on a disk.
   TimePoint refuses_until{};  // A full one.

@@ -43,10 +43,11 @@ struct SystemOutcome {
   std::size_t snapshots = 0;
   std::size_t resumes = 0;
   std::size_t repairs = 0;
-  std::size_t takeovers = 0;    // Processes that another one of their name has ended.
-  std::size_t overruled = 0;    // Those among them that were the younger by truth and not by clocks.
-  std::size_t between_two = 0;  // States from before, of a second provider.
-  std::size_t taken_up = 0;     // Stores that outlived their informer.
+  std::size_t takeovers = 0;        // Processes that another one of their name has ended.
+  std::size_t overruled = 0;        // Those among them that were the younger by truth and not by clocks.
+  std::size_t between_two = 0;      // States from before, of a second provider.
+  std::size_t taken_up = 0;         // Stores that outlived their informer, in memory,
+  std::size_t taken_from_disk = 0;  // and in a file, which was closed and opened.
 };
 
 // Plays one history: two minutes of trouble, then quiet until every copy is equal and proven, then judgement.

@@ -71,7 +71,7 @@ void System::claim(const Control& control, Copy& copy, TimePoint proof) {
   if (proof > time_.now()) violation("proof: " + copy.name + " claims to be equal in the future");
   if (time_.now() < copy.flipped_until) return;
   Fingerprint held;
-  const auto entries = copy.shelf->store.measure(ObjectKey(), copy.shelf->store.size() + 1);
+  const auto entries = copy.shelf->store->measure(ObjectKey(), copy.shelf->store->size() + 1);
   for (const InventoryEntry& entry : *entries) held.add(entry.hash);
   // A proof is of the moment at which the provider's word came, less what the provider said that it was behind. It may
   // have been as long on its way as any that came since then, and the provider may not have known that its watch was
@@ -112,7 +112,7 @@ bool System::look_at_end(Process& process) {
 }
 
 bool System::equal(const Copy& copy) const {
-  const auto held = copy.shelf->store.list();
+  const auto held = copy.shelf->store->list();
   const Objects& truth = copy.truth->objects();
   return held->size() == truth.size() && std::ranges::all_of(*held, [&](const ObjectPtr& object) {
            const auto found = truth.find(object->key());

@@ -172,14 +172,18 @@ Task<bool> System::alter(Informer& informer) {
   if (!informer.control) co_return false;
   auto& copies = informer.control->copies;
   Copy& copy = *copies[random_.below(copies.size())];
-  if (!copy.store_is_known || copy.shelf->store.size() == 0) co_return false;
+  if (!copy.store_is_known || copy.shelf->store->size() == 0) co_return false;
   note(copy.name + " is altered");
   if (random_.chance(0.3)) {
-    // In memory, so that not even the store knows of it.
-    const auto objects = copy.shelf->store.list();
+    // In memory or in the file, so that not even the store knows of it.
+    const auto objects = copy.shelf->store->list();
     const Object& victim = *(*objects)[random_.below(objects->size())];
-    const_cast<char*>(victim.raw().data())[victim.raw().size() - 2] ^= 1;
-    flipped_.insert(EntryHash::of(victim.raw()));
+    if (copy.shelf->disk) {
+      flipped_.insert(EntryHash::of(copy.shelf->disk->flip(copy.cluster, copy.scope.resource, victim)));
+    } else {
+      const_cast<char*>(victim.raw().data())[victim.raw().size() - 2] ^= 1;
+      flipped_.insert(EntryHash::of(victim.raw()));
+    }
     copy.altered.insert(victim.key());
     copy.flipped_until = time_.now() + kFlipIsFound;
     co_return true;
@@ -190,7 +194,7 @@ Task<bool> System::alter(Informer& informer) {
 
 Task<void> System::alter_kept(Informer& informer) {
   for (auto& [name, shelf] : informer.shelves) {
-    if (shelf->store.size() == 0 || random_.chance(0.5)) continue;
+    if (shelf->store->size() == 0 || random_.chance(0.5)) continue;
     note("a kept store of " + informer.client + " is altered");
     if (random_.chance(0.3)) {
       shelf = nullptr;  // Lost.
@@ -201,10 +205,10 @@ Task<void> System::alter_kept(Informer& informer) {
 }
 
 Task<ObjectKey> System::forge(Shelf& shelf) {
-  const auto objects = *shelf.store.list();
+  const auto objects = *shelf.store->list();
   const ObjectPtr victim = objects[random_.below(objects.size())];
   EventBatch batch;
-  batch.version = shelf.store.version();
+  batch.version = shelf.store->version();
   switch (random_.below(3)) {
     case 0:
       batch.events.push_back(WatchEvent::deleted(victim));
@@ -217,7 +221,7 @@ Task<ObjectKey> System::forge(Shelf& shelf) {
       break;
   }
   const ObjectKey forged = batch.events.front().key;
-  (void)co_await shelf.store.apply(std::move(batch));
+  (void)co_await shelf.store->apply(std::move(batch));
   co_return forged;
 }
 

@@ -139,6 +139,8 @@ class System {
     std::vector<std::unique_ptr<Control>> elders;
     std::map<std::string, std::shared_ptr<Shelf>> shelves;  // By copy, where stores outlive it.
     bool durable = false;
+    bool on_disk = false;        // One that is durable.
+    std::shared_ptr<Disk> disk;  // Of the shelves. Null: it has none yet.
     Duration clock{};
   };
 
@@ -228,6 +230,9 @@ class System {
   void make_informers();
 
   void start_control(std::size_t i);
+  // Its file is closed and opened between two of its processes.
+  void begin_with_disk(Informer& informer);
+  void put_on_shelf(Informer& informer, Copy& copy);
   void follow(Control& control, Copy& copy);
 
   // A handler that hears something twice, or not at all, where that is the fault of this history.

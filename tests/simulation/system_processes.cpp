@@ -1,6 +1,7 @@
 #include "tests/simulation/system_play.h"
 
 #include "tinf/informer/reflect.h"
+#include "tinf/store/memory/memory_store.h"
 
 namespace tinf::simulation {
 
@@ -150,6 +151,7 @@ void System::make_informers() {
     Informer& informer = informers_[i];
     informer.client = "control" + std::to_string(i);
     informer.durable = random_.chance(0.5);
+    informer.on_disk = informer.durable && random_.chance(0.5);
     informer.clock = random_.between(-1h, 1h);
     if (random_.chance(0.8)) {
       start_control(i);
@@ -185,6 +187,7 @@ void System::start_control(std::size_t i) {
   control->session = std::make_unique<BrokerSession>(time_.runtime(), *control->transport, options);
   control->tasks = std::make_unique<TaskGroup>(time_.runtime().executor);
   control->tasks->spawn(keep_end(*control->session, control->end));
+  begin_with_disk(informer);
   for (Cluster& cluster : clusters_) {
     for (const Scope& scope : cluster.scopes) {
       auto copy = std::make_unique<Copy>();
@@ -194,13 +197,7 @@ void System::start_control(std::size_t i) {
       copy->server = cluster.server.get();
       copy->name = cluster.name + "'s " + scope.resource.name + " at " + control->host;
       copy->truth = &cluster.server->truth(scope.resource);
-      auto& shelf = informer.shelves[cluster.name + "/" + scope.id()];
-      if (!informer.durable || !shelf) {
-        shelf = std::make_shared<Shelf>();
-        if (random_.chance(0.2)) shelf->takes = 2s;
-      }
-      if (shelf->store.size() > 0) ++outcome_.taken_up;
-      copy->shelf = shelf;
+      put_on_shelf(informer, *copy);
       copy->store_is_known = random_.chance(0.9);
       follow(*control, *copy);
       control->copies.push_back(std::move(copy));
@@ -209,8 +206,38 @@ void System::start_control(std::size_t i) {
   informer.control = std::move(control);
 }
 
+void System::begin_with_disk(Informer& informer) {
+  if (!informer.on_disk) return;
+  if (!informer.disk) {
+    informer.disk = std::make_shared<Disk>();
+    return;
+  }
+  const auto free = [](const auto& shelf) { return !shelf.second || shelf.second.use_count() == 1; };
+  if (!std::ranges::all_of(informer.shelves, free)) return;  // One that has just ended is still being looked at.
+  for (auto& [name, shelf] : informer.shelves) {
+    if (shelf) shelf->store = nullptr;
+  }
+  informer.disk->open_again();
+}
+
+void System::put_on_shelf(Informer& informer, Copy& copy) {
+  auto& shelf = informer.shelves[copy.cluster + "/" + copy.id];
+  if (!informer.durable || !shelf) {
+    shelf = std::make_shared<Shelf>();
+    if (random_.chance(0.2)) shelf->takes = 2s;
+  }
+  shelf->disk = informer.disk;
+  if (!shelf->store && shelf->disk) {
+    shelf->store = shelf->disk->open(copy.cluster, copy.scope);
+  } else if (!shelf->store) {
+    shelf->store = std::make_unique<MemoryStore>();
+  }
+  if (shelf->store->size() > 0) ++(shelf->disk ? outcome_.taken_from_disk : outcome_.taken_up);
+  copy.shelf = shelf;
+}
+
 void System::follow(Control& control, Copy& copy) {
-  MemoryStore& store = copy.shelf->store;
+  Store& store = *copy.shelf->store;
   copy.told.clear();
   copy.shown.clear();
   copy.altered.clear();
@@ -274,7 +301,7 @@ void System::told(Copy& copy, const ObjectKey& key, const ObjectPtr& object, boo
     copy.told.erase(key);
   }
   if (copy.altered.count(key) == 0) return;
-  const ObjectPtr held = *copy.shelf->store.get(key);
+  const ObjectPtr held = *copy.shelf->store->get(key);
   if (object ? held && !never_was(*held) && held->raw() == object->raw() : !held) copy.altered.erase(key);
 }
 
@@ -321,6 +348,7 @@ bool System::second_control(std::size_t i) {
   if (!informer.control) return false;
   informer.elders.push_back(std::move(informer.control));
   informer.shelves.clear();
+  informer.disk = nullptr;
   informer.clock = random_.between(-1h, 1h);
   start_control(i);
   return true;

@@ -29,6 +29,7 @@ void shows_all(const SystemOutcome& all) {
   EXPECT_GT(all.takeovers, 0u);
   EXPECT_GT(all.overruled, 0u);
   EXPECT_GT(all.taken_up, 0u);
+  EXPECT_GT(all.taken_from_disk, 0u);
 }
 
 TEST(SystemSimulation, ThePromisesHoldInEveryHistory) {
@@ -54,15 +55,18 @@ TEST(SystemSimulation, ThePromisesHoldInEveryHistory) {
     all.overruled += outcome.overruled;
     all.between_two += outcome.between_two;
     all.taken_up += outcome.taken_up;
+    all.taken_from_disk += outcome.taken_from_disk;
   }
   std::size_t mishaps = 0;
   for (const auto& [kind, times] : all.mishaps) mishaps += times;
   std::printf(
       "%llu histories of whole systems: %zu mishaps, %zu changes, %zu messages, %zu proofs held against the truth; %zu "
-      "snapshots, %zu resumes, %zu repairs; %zu stores taken up again, %zu processes ended by another of their name "
+      "snapshots, %zu resumes, %zu repairs; %zu stores taken up again, %zu of them from files, %zu processes ended by "
+      "another of their name "
       "(%zu of them by an elder), %zu states from before while two provided one cluster\n",
       static_cast<unsigned long long>(last - first + 1), mishaps, all.changes, all.messages, all.proofs, all.snapshots,
-      all.resumes, all.repairs, all.taken_up, all.takeovers, all.overruled, all.between_two);
+      all.resumes, all.repairs, all.taken_up + all.taken_from_disk, all.taken_from_disk, all.takeovers, all.overruled,
+      all.between_two);
   if (only == 0 && last >= kShowAll) shows_all(all);
 }
 
