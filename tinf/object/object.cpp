@@ -88,7 +88,7 @@ struct Object::Scanner {
 
   const char* const begin;
   const std::uint32_t* token;  // The place of the token that is next.
-  Span kind, api_version, namespace_name, name, uid, resource_version, labels, annotations, managed_fields;
+  Span kind, api_version, namespace_name, name, uid, resource_version, labels, annotations, owners, managed_fields;
   bool has_metadata = false;
   bool has_managed_fields = false;
 
@@ -155,6 +155,7 @@ struct Object::Scanner {
       const Span value = skip();  // Null, as some writers put it, is as if it were not there.
       if (key == "labels") labels = value;
       if (key == "annotations") annotations = value;
+      if (key == "ownerReferences") owners = value;
       if (key != "managedFields" || !cut_managed_fields) return true;
       if (has_managed_fields) return false;  // Two of them: one would stay.
       has_managed_fields = true;
@@ -288,6 +289,7 @@ Result<ObjectPtr> Object::parse(std::string_view json, const ParseOptions& optio
   object->resource_version_ = placed(resource_version);
   object->labels_ = moved(found.labels);
   object->annotations_ = moved(found.annotations);
+  object->owners_ = moved(found.owners);
   object->hash_ = EntryHash::of(object->raw());
   return ObjectPtr(object);
 }
@@ -309,7 +311,7 @@ bool Object::is_image_of(std::size_t size) const {
   if (kImageHeader + bytes != size) return false;
   const auto fits = [bytes](Span span) { return std::uint64_t{span.offset} + span.length <= bytes; };
   return fits(kind_) && fits(api_version_) && fits(namespace_) && fits(name_) && fits(uid_) &&
-         fits(resource_version_) && fits(labels_) && fits(annotations_);
+         fits(resource_version_) && fits(labels_) && fits(annotations_) && fits(owners_);
 }
 
 ObjectPtr Object::of_key(std::string_view namespace_name, std::string_view name) {
@@ -355,6 +357,22 @@ std::vector<std::pair<std::string, std::string>> Object::string_map(Span span) c
     entries.emplace_back(std::move(name), std::string(value));
   }
   return entries;
+}
+
+std::vector<std::string> Object::owner_uids() const {
+  std::vector<std::string> uids;
+  if (owners_.length == 0) return uids;
+  simdjson::ondemand::document document;
+  simdjson::ondemand::array references;
+  if (ondemand_parser.iterate(padded_copy.of(at(owners_))).get(document) || document.get_array().get(references))
+    return uids;
+  for (auto reference : references) {
+    simdjson::ondemand::object fields;
+    std::string_view uid;
+    if (std::move(reference).get_object().get(fields)) break;
+    if (!fields.find_field_unordered("uid").get_string().get(uid)) uids.emplace_back(uid);
+  }
+  return uids;
 }
 
 namespace {

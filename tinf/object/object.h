@@ -85,6 +85,8 @@ class Object {
   // metadata.labels and metadata.annotations, decoded on each call, in the object's order.
   std::vector<std::pair<std::string, std::string>> labels() const { return string_map(labels_); }
   std::vector<std::pair<std::string, std::string>> annotations() const { return string_map(annotations_); }
+  // The uids of metadata.ownerReferences, decoded on each call, in the object's order.
+  std::vector<std::string> owner_uids() const;
 
   // The JSON text at a JSON Pointer (RFC 6901), e.g. "/spec/replicas" or "/metadata/generation"; walks the raw bytes.
   std::optional<std::string_view> json_at(std::string_view pointer) const;
@@ -138,9 +140,9 @@ class Object {
   // The image begins here, and goes on to the last of the bytes.
   std::uint32_t size_;
   std::uint32_t decoded_size_;
-  Span kind_, api_version_, namespace_, name_, uid_, resource_version_, labels_, annotations_;
+  Span kind_, api_version_, namespace_, name_, uid_, resource_version_, labels_, annotations_, owners_;
 
-  static constexpr std::size_t kImageHeader = 2 * sizeof(std::uint32_t) + 8 * sizeof(Span);
+  static constexpr std::size_t kImageHeader = 2 * sizeof(std::uint32_t) + 9 * sizeof(Span);
 };
 
 }  // namespace tinf

@@ -64,6 +64,17 @@ TEST(Object, ReadsNamesOfMembersUnescaped) {
   EXPECT_FALSE(Object::parse(R"({"metadata":{"name":"a"},"met\u0061data":{"name":"b"}})"));
 }
 
+TEST(Object, KnowsItsOwners) {
+  EXPECT_THAT(parsed(R"({"metadata":{"managedFields":[1],"name":"a","ownerReferences":[{"kind":"Job","uid":"u1"},)"
+                     R"({"kind":"Odd"},{"uid":"u\u0032"}]}})")
+                  ->owner_uids(),
+              ElementsAre("u1", "u2"));
+  for (const auto* none : {R"({"metadata":{"name":"a"}})", R"({"metadata":{"name":"a","ownerReferences":null}})",
+                           R"({"metadata":{"name":"a","ownerReferences":{"uid":"u1"}}})",
+                           R"({"metadata":{"name":"a","ownerReferences":["u1"]}})"})
+    EXPECT_THAT(parsed(none)->owner_uids(), ElementsAre()) << none;
+}
+
 TEST(Object, OfTwoLabelsMembersTheLastOneCounts) {
   EXPECT_THAT(parsed(R"({"metadata":{"name":"a","labels":{"x":"y"},"labels":null}})")->labels(), ElementsAre());
 }

@@ -15,14 +15,8 @@ Marks Marks::of(const Object& object) {
   Marks marks;
   marks.labels = object.labels();
   std::ranges::sort(marks.labels);
-  if (const auto owners = object.json_at("/metadata/ownerReferences"); owners && owners->starts_with("[")) {
-    for (std::size_t i = 0;; ++i) {
-      auto uid = object.string_at("/metadata/ownerReferences/" + std::to_string(i) + "/uid");
-      if (!uid) break;
-      marks.owners.push_back(std::move(*uid));
-    }
-    std::ranges::sort(marks.owners);
-  }
+  marks.owners = object.owner_uids();
+  std::ranges::sort(marks.owners);
   return marks;
 }
 
