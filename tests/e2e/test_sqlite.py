@@ -313,7 +313,7 @@ class FileCannotBeUsed(FaultCase):
         self.assertEqual(informer.terminate(), 0)
         self.file.change("PRAGMA user_version = 99")
         before = self.file.path.read_bytes()
-        self.refused("its schema has version 99, this program knows up to 1: use the newer program, or another file")
+        self.refused("its schema has version 99, this program knows up to 2: use the newer program, or another file")
         self.assertEqual(self.file.path.read_bytes(), before)
 
     def test_a_second_informer_on_the_same_file_is_refused_and_the_first_goes_on(self):

@@ -55,6 +55,22 @@ class FleetContract : public ::testing::TestWithParam<FleetFactory> {
                       std::to_string(version) + R"(","labels":{"app":")" + app + R"("}}})");
     return std::move(parsed).value();
   }
+  // With more in its metadata: "," and members.
+  static ObjectPtr object_with(const std::string& at, int version, const std::string& metadata) {
+    const ObjectKey of = key(at);
+    return Object::parse(R"({"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":")" + of.name +
+                         R"(","namespace":")" + of.namespace_name + R"(","uid":"u-)" + of.name +
+                         R"(","resourceVersion":")" + std::to_string(version) + "\"" + metadata + "}}")
+        .value();
+  }
+  static ObjectPtr labelled(const std::string& at, int version, const std::string& name, const std::string& value) {
+    return object_with(at, version, R"(,"labels":{")" + name + R"(":")" + value + R"("})");
+  }
+  static ObjectPtr owned(const std::string& at, int version, const std::vector<std::string>& owners) {
+    std::string list;
+    for (const auto& uid : owners) list += (list.empty() ? R"({"uid":")" : R"(,{"uid":")") + uid + R"("})";
+    return object_with(at, version, R"(,"ownerReferences":[)" + list + "]");
+  }
 
   FleetStore& fleet(std::size_t retained_changes = 100'000) {
     if (!fleet_) fleet_ = GetParam()(loop_.runtime(), retained_changes);
@@ -109,8 +125,38 @@ class FleetContract : public ::testing::TestWithParam<FleetFactory> {
   std::vector<std::string> listed(const FleetQuery& asked) { return shown(list(asked)); }
   std::vector<std::string> listed() { return listed(query()); }
 
-  std::unique_ptr<FleetWatch> watch(StoreVersion from) {
-    auto opened = fleet().watch("configmaps", from);
+  static FleetQuery searched(const std::string& text) {
+    FleetQuery asked = query();
+    asked.search = text;
+    return asked;
+  }
+  static FleetQuery of_owner(const std::string& uid) {
+    FleetQuery asked = query();
+    asked.owner = uid;
+    return asked;
+  }
+  // Page by page, all as of the first page's version or that of `asked`. `between` runs after each page.
+  std::vector<std::string> paged(FleetQuery asked, std::size_t limit, const std::function<void()>& between) {
+    asked.limit = limit;
+    std::vector<std::string> all;
+    for (int pages = 0; pages < 100; ++pages) {
+      const FleetPage page = list(asked);
+      EXPECT_LE(page.objects.size(), limit);
+      for (const auto& line : shown(page)) all.push_back(line);
+      if (!page.more || page.objects.empty()) {
+        EXPECT_FALSE(page.more) << "and no place to go on from";
+        return all;
+      }
+      asked.version = page.version;
+      asked.after = FleetPlace{page.objects.back().cluster, page.objects.back().object->key()};
+      between();
+    }
+    ADD_FAILURE() << "the pages have no end";
+    return all;
+  }
+
+  std::unique_ptr<FleetWatch> watch(StoreVersion from, std::vector<std::string> clusters = {}) {
+    auto opened = fleet().watch("configmaps", from, std::move(clusters));
     EXPECT_TRUE(opened) << opened.error().message;
     return std::move(*opened);
   }
@@ -286,6 +332,102 @@ TEST_P(FleetContract, ListsByClusterNamespaceAndLabels) {
   asked = query();
   asked.labels = LabelSelector::parse("app!=web").value();
   EXPECT_THAT(listed(asked), ::testing::ElementsAre("c1/default/a@1", "c2/ns/b@5"));
+}
+
+TEST_P(FleetContract, FindsByATextInNamesNamespacesAndLabels) {
+  replace("c1", {object("Web-1", 1), object("web_2", 2), object("shop/a", 3), labelled("b", 4, "tier", "WebFront"),
+                 labelled("c", 5, "Example.com/web", ""), object_with("d", 6, R"(,"annotations":{"web":"web"})"),
+                 object_with("e", 7, "")});
+  replace("web", {object_with("a", 8, R"(,"uid2":"web")"), object("webshop/b", 9)});
+  EXPECT_THAT(listed(searched("web")), ::testing::ElementsAre("c1/default/Web-1@1", "c1/default/b@4", "c1/default/c@5",
+                                                              "c1/default/web_2@2", "web/webshop/b@9"))
+      << "not in the cluster's name";
+  EXPECT_EQ(listed(searched("wEB")).size(), 5u);
+  EXPECT_THAT(listed(searched("SHOP")), ::testing::ElementsAre("c1/shop/a@3", "web/webshop/b@9"));
+  EXPECT_THAT(listed(searched("com/W")), ::testing::ElementsAre("c1/default/c@5"));
+  EXPECT_TRUE(listed(searched("u-")).empty()) << "not in uids";
+  EXPECT_EQ(listed(searched("")).size(), 9u);
+}
+
+TEST_P(FleetContract, TakesTheTextOfASearchAsItStands) {
+  replace("c1", {object("a_b", 1), object("axb", 2), object("a%b", 3), object("a\\\\b", 4), object("a'b", 5),
+                 object("größe", 6)});
+  EXPECT_THAT(listed(searched("a_b")), ::testing::ElementsAre("c1/default/a_b@1"));
+  EXPECT_THAT(listed(searched("A%B")), ::testing::ElementsAre("c1/default/a%b@3"));
+  EXPECT_THAT(listed(searched("a\\b")), ::testing::ElementsAre("c1/default/a\\b@4"));
+  EXPECT_THAT(listed(searched("'B")), ::testing::ElementsAre("c1/default/a'b@5"));
+  EXPECT_THAT(listed(searched("GRöß")), ::testing::ElementsAre("c1/default/größe@6"));
+  EXPECT_TRUE(listed(searched("a*b")).empty());
+  EXPECT_TRUE(listed(searched("grÖ")).empty()) << "other letters than ASCII's have one case";
+}
+
+TEST_P(FleetContract, FindsWhatAnObjectOwns) {
+  replace("c1", {owned("a", 1, {"u1"}), owned("b", 2, {"u2", "u1"}), owned("c", 3, {}), object("u1", 4)});
+  replace("c2", {owned("a", 5, {"u1"}), owned("ns/b", 6, {"u10"})});
+  EXPECT_THAT(listed(of_owner("u1")), ::testing::ElementsAre("c1/default/a@1", "c1/default/b@2", "c2/default/a@5"));
+  EXPECT_THAT(listed(of_owner("u2")), ::testing::ElementsAre("c1/default/b@2"));
+  EXPECT_TRUE(listed(of_owner("U1")).empty());
+  EXPECT_TRUE(listed(of_owner("u")).empty());
+  apply("c1", {WatchEvent::modified(owned("a", 7, {"u2"})), WatchEvent::deleted(owned("b", 2, {}))});
+  EXPECT_THAT(listed(of_owner("u1")), ::testing::ElementsAre("c2/default/a@5"));
+  EXPECT_THAT(listed(of_owner("u2")), ::testing::ElementsAre("c1/default/a@7"));
+}
+
+TEST_P(FleetContract, FindsTogetherWithEverythingElseThatIsAskedFor) {
+  const auto all_of_it = [](const std::string& at, int version) {
+    return object_with(at, version, R"(,"labels":{"app":"web"},"ownerReferences":[{"uid":"u1"}])");
+  };
+  for (const auto* cluster : {"c1", "c2", "c3"}) {
+    replace(cluster, {all_of_it("ns/web-1", 1), all_of_it("ns/web-2", 2), all_of_it("web-3", 3), all_of_it("ns/x", 4),
+                      owned("ns/web-5", 5, {"u1"}), labelled("ns/web-6", 6, "app", "web")});
+  }
+  FleetQuery asked = searched("Web-");
+  asked.owner = "u1";
+  EXPECT_EQ(listed(asked).size(), 12u);
+  asked.labels = LabelSelector::parse("app=web").value();
+  EXPECT_EQ(listed(asked).size(), 9u);
+  asked.labels = LabelSelector::parse("app!=web").value();
+  EXPECT_EQ(listed(asked).size(), 3u);
+  asked.labels = LabelSelector::parse("app=web").value();
+  asked.namespace_name = "ns";
+  asked.clusters = {"c3", "c1"};
+  EXPECT_THAT(listed(asked),
+              ::testing::ElementsAre("c1/ns/web-1@1", "c1/ns/web-2@2", "c3/ns/web-1@1", "c3/ns/web-2@2"));
+  asked.after = FleetPlace{"c1", ObjectKey{"ns", "web-1"}};
+  EXPECT_THAT(listed(asked), ::testing::ElementsAre("c1/ns/web-2@2", "c3/ns/web-1@1", "c3/ns/web-2@2"));
+  asked.of_cluster = [](const std::string& cluster) { return cluster != "c3"; };
+  EXPECT_THAT(listed(asked), ::testing::ElementsAre("c1/ns/web-2@2"));
+}
+
+TEST_P(FleetContract, FindsPageByPageAndAsOfThenWhatIsFoundNoMore) {
+  for (const auto* cluster : {"c1", "c2"}) {
+    replace(cluster, {labelled("a", 1, "app", "web"), labelled("b", 1, "app", "db"), labelled("c", 1, "tier", "WEB"),
+                      owned("d", 1, {"u1"}), owned("e", 1, {"u1", "u2"})});
+  }
+  const StoreVersion from = fleet().version();
+  const auto found = listed(searched("web"));
+  const auto owned_by = listed(of_owner("u1"));
+  ASSERT_EQ(found.size(), 4u);
+  ASSERT_EQ(owned_by.size(), 4u);
+  int step = 1;
+  const auto change = [&] {
+    ++step;
+    apply("c1", {WatchEvent::modified(labelled("b", step, "app", step % 2 == 0 ? "web" : "db")),
+                 WatchEvent::deleted(labelled("c", 1, "tier", "WEB")), WatchEvent::modified(owned("e", step, {"u2"}))});
+    apply("c2", {WatchEvent::modified(labelled("a", step, "app", "none")), WatchEvent::modified(owned("d", step, {})),
+                 WatchEvent::added(owned("web", step, {"u1"}))});
+  };
+  EXPECT_EQ(paged(searched("web"), 1, change), found);
+  change();
+  FleetQuery then = searched("web");
+  then.version = from;
+  EXPECT_EQ(listed(then), found);
+  EXPECT_EQ(paged(then, 3, change), found);
+  then = of_owner("u1");
+  then.version = from;
+  EXPECT_EQ(listed(then), owned_by);
+  EXPECT_EQ(paged(then, 1, change), owned_by);
+  EXPECT_NE(listed(of_owner("u1")), owned_by);
 }
 
 TEST_P(FleetContract, PagesStayAtTheirVersionWhileObjectsComeGoAndChange) {
@@ -546,6 +688,74 @@ TEST_P(FleetContract, WakesAWatchThatWaits) {
   EXPECT_EQ(await(open->next(TimePoint::max())).error().code, Code::Cancelled);
 }
 
+TEST_P(FleetContract, TellsAWatchOfSomeClustersOfTheseAlone) {
+  const StoreVersion from = fleet().version();
+  auto one = watch(from, {"c1"});
+  auto two = watch(from, {"c3", "c1"});
+  auto none = watch(from, {"c9"});
+  add("c1", "a", 1);
+  add("c2", "a", 2);
+  replace("c3", {object("a", 3), object("b", 3)});
+  apply("c2", {WatchEvent::deleted(object("a", 2))});
+  EXPECT_THAT(told(*one), ::testing::ElementsAre("ADDED c1/default/a ->1"));
+  EXPECT_EQ(told(*two).size(), 3u);
+  EXPECT_TRUE(told(*none).empty());
+  add("c2", "b", 4);
+  EXPECT_TRUE(told(*one).empty());
+  apply("c1", {WatchEvent::modified(object("a", 5))});
+  apply("c2", {WatchEvent::modified(object("b", 5))});
+  EXPECT_THAT(told(*one), ::testing::ElementsAre("MODIFIED c1/default/a 1>5"));
+  EXPECT_THAT(told(*watch(from, {"c2"})), ::testing::ElementsAre("ADDED c2/default/a ->2", "DELETED c2/default/a 2>2",
+                                                                 "ADDED c2/default/b ->4", "MODIFIED c2/default/b 4>5"))
+      << "also what was made before the watch was opened";
+}
+
+TEST_P(FleetContract, PassesAWatchOverWhatOtherClustersChange) {
+  auto quiet = watch(fleet().version(), {"c1"});
+  add("c1", "a", 1);
+  EXPECT_EQ(told(*quiet).size(), 1u);
+  struct Played {
+    static Task<Result<FleetBatch>> play(FleetWatch& open, Store& copy, Clock& clock, ObjectPtr object) {
+      TaskGroup group(co_await asio::this_coro::executor);
+      group.spawn(write(copy, std::move(object)));
+      auto batch = co_await open.next(clock.now() + std::chrono::milliseconds(100));
+      co_await group.join();
+      co_return batch;
+    }
+    static Task<void> write(Store& copy, ObjectPtr object) {
+      EventBatch batch;
+      batch.events.push_back(WatchEvent::added(std::move(object)));
+      EXPECT_TRUE(co_await copy.apply(std::move(batch)));
+    }
+  };
+  auto& clock = loop_.runtime().clock;
+  const TimePoint began = clock.now();
+  const auto batch = await(Played::play(*quiet, copy("c2"), clock, object("b", 2)));
+  ASSERT_TRUE(batch) << batch.error().message;
+  EXPECT_TRUE(batch->changes.empty());
+  EXPECT_GE(clock.now(), began + std::chrono::milliseconds(100)) << "it was not woken";
+  const auto later = await(quiet->next(clock.now()));
+  ASSERT_TRUE(later);
+  EXPECT_EQ(later->version, fleet().version()) << "and knows how far the store is, for bookmarks";
+}
+
+TEST_P(FleetContract, DoesNotExpireAWatchOfAQuietCluster) {
+  (void)fleet(10);
+  auto quiet = watch(fleet().version(), {"c1"});
+  int version = 0;
+  for (const std::string name : {"a", "b"}) {
+    add("c1", name, ++version);
+    EXPECT_EQ(told(*quiet).size(), 1u) << name;
+    for (int i = 0; i < kManyFor; ++i) add("c2", "n" + std::to_string(i), ++version);
+  }
+  const auto batch = await(quiet->next(loop_.runtime().clock.now()));
+  ASSERT_TRUE(batch) << batch.error().message;
+  EXPECT_TRUE(batch->changes.empty());
+  EXPECT_EQ(batch->version, fleet().version());
+  add("c2", "last", ++version);
+  EXPECT_TRUE(told(*quiet).empty());
+}
+
 TEST_P(FleetContract, ReachesAVersionThatComesAndGivesUpAtTheDeadline) {
   const StoreVersion now = fleet().version();
   auto& clock = loop_.runtime().clock;
@@ -615,6 +825,7 @@ TEST_P(FleetContract, ListsAtEveryVersionWhatItsChangesAddUpTo) {
   FleetQuery web = query();
   web.labels = LabelSelector::parse("app=web").value();
   web.namespace_name = "x";
+  FleetQuery found = searched("eB");
   std::map<FleetPlace, FleetObject> model;
   for (const auto& change : changes(*watch(from))) {
     const FleetPlace place{change.cluster, change.object->key()};
@@ -632,10 +843,11 @@ TEST_P(FleetContract, ListsAtEveryVersionWhatItsChangesAddUpTo) {
       now.version = change.version;
       now.object = change.object;
     }
-    std::vector<std::string> all, chosen;
+    std::vector<std::string> all, chosen, with_text;
     for (const auto& [at, one] : model) {
       all.push_back(shown(one) + "#" + std::to_string(one.version));
       if (at.key.namespace_name == "x" && web.labels.matches(*one.object)) chosen.push_back(shown(one));
+      if (web.labels.matches(*one.object)) with_text.push_back(shown(one));
     }
     FleetQuery then = query();
     then.version = change.version;
@@ -644,8 +856,17 @@ TEST_P(FleetContract, ListsAtEveryVersionWhatItsChangesAddUpTo) {
     EXPECT_EQ(with_versions, all) << "at " << change.version;
     web.version = change.version;
     EXPECT_EQ(listed(web), chosen) << "at " << change.version;
+    found.version = change.version;
+    EXPECT_EQ(listed(found), with_text) << "at " << change.version;
   }
   EXPECT_EQ(listed().size(), model.size());
+
+  std::vector<std::string> of_one, all_of_it;
+  for (const auto& change : changes(*watch(from))) {
+    if (change.cluster == "c1") all_of_it.push_back(shown(change));
+  }
+  for (const auto& change : changes(*watch(from, {"c1"}))) of_one.push_back(shown(change));
+  EXPECT_EQ(of_one, all_of_it);
 }
 
 }  // namespace tinf::contract

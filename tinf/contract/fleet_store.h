@@ -11,6 +11,7 @@
 #include "tinf/contract/store.h"
 #include "tinf/contract/versioned_store.h"
 #include "tinf/object/resource.h"
+#include "tinf/object/search.h"
 #include "tinf/object/selector.h"
 
 namespace tinf {
@@ -35,11 +36,19 @@ struct FleetQuery {
   std::function<bool(const std::string& cluster)> of_cluster;
   std::string namespace_name;           // As the cluster calls it. Empty: all.
   LabelSelector labels;                 // Empty: all.
+  std::string search;                   // What search_finds() looks for. Empty: all.
+  std::string owner;                    // A uid that one of the object's ownerReferences has. Empty: all.
   std::optional<FleetPlace> after;      // Exclusive; the page starts with the next place.
   std::size_t limit = 0;                // 0: no limit.
   std::optional<StoreVersion> version;  // As of then; nothing: now.
 
   FleetQuery() = default;
+
+  // By what the object says of itself: labels, search and owner. Where it is is not looked at.
+  bool selects(const Object& object) const {
+    return (labels.empty() || labels.matches(object)) && (owner.empty() || is_owned_by(object, owner)) &&
+           (search.empty() || search_finds(search, object));
+  }
 };
 
 // Objects in the order of their places, all as of `version`.
@@ -71,7 +80,7 @@ struct FleetBatch {
   FleetBatch() = default;
 };
 
-// An open watch of one collection over all clusters. Idle it costs memory only. Destroying it closes it.
+// An open watch of one collection. Idle it costs memory only. Destroying it closes it.
 class FleetWatch {
  public:
   virtual ~FleetWatch() = default;
@@ -118,9 +127,11 @@ class FleetReader {
   // Expired: the store does not reach back to the version asked for. Invalid: it knows no versions but the present one.
   virtual Task<Result<FleetPage>> list(FleetQuery query) const = 0;
 
-  // Opens a watch for the changes made after `from`, exclusive.
+  // Opens a watch for the changes made after `from`, exclusive, in these clusters; none: in all. What changes in others
+  // costs it nothing and does not make it expire, once it has heard all; the versions of its batches pass over it.
   // Expired: they are not all retained. The store must have reached `from`: see reach().
-  virtual Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from) = 0;
+  virtual Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from,
+                                                    std::vector<std::string> clusters = {}) = 0;
 
   // Grows with every change of any copy, in the order in which changes are stored; never goes back, also not in
   // another life of the process.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/post.hpp>
+#include <set>
 #include <tuple>
 
 #include "tinf/store/memory/memory_store.h"
@@ -115,8 +116,13 @@ class FleetMemoryStore::OpenCopy final : public Store {
 
 class FleetMemoryStore::Watch final : public FleetWatch {
  public:
-  Watch(FleetMemoryStore& store, std::string name, Collection& collection, StoreVersion from)
-      : store_(store), name_(std::move(name)), collection_(collection), position_(from) {
+  Watch(FleetMemoryStore& store, std::string name, Collection& collection, StoreVersion from,
+        std::vector<std::string> clusters)
+      : store_(store),
+        name_(std::move(name)),
+        collection_(collection),
+        clusters_(clusters.begin(), clusters.end()),
+        position_(from) {
     place_ = collection_.watches.insert(collection_.watches.end(), this);
   }
   ~Watch() override { collection_.watches.erase(place_); }
@@ -137,16 +143,27 @@ class FleetMemoryStore::Watch final : public FleetWatch {
     changed_.notify();
   }
 
-  void wake() { changed_.notify(); }
+  // A change was recorded; the one of the collection before it is `before`.
+  void hear(const FleetChange& change, StoreVersion before) {
+    if (is_about(change.cluster)) {
+      changed_.notify();
+    } else if (position_ >= before) {
+      position_ = change.version;  // It has heard all, and has no need to look.
+    }
+  }
 
  private:
+  bool is_about(const std::string& cluster) const { return clusters_.empty() || clusters_.contains(cluster); }
+
   FleetBatch take() {
     FleetBatch batch;
     const auto& history = collection_.history;
     auto from =
         std::upper_bound(history.begin(), history.end(), position_,
                          [](StoreVersion version, const Entry& entry) { return version < entry.change.version; });
-    for (; from != history.end() && batch.changes.size() < kBatchChanges; ++from) batch.changes.push_back(from->change);
+    for (; from != history.end() && batch.changes.size() < kBatchChanges; ++from) {
+      if (is_about(from->change.cluster)) batch.changes.push_back(from->change);
+    }
     batch.version = from == history.end() ? store_.version_ : batch.changes.back().version;
     position_ = batch.version;
     return batch;
@@ -155,6 +172,7 @@ class FleetMemoryStore::Watch final : public FleetWatch {
   FleetMemoryStore& store_;
   const std::string name_;
   Collection& collection_;
+  const std::set<std::string> clusters_;  // Empty: all.
   std::list<Watch*>::iterator place_;
   StoreVersion position_;
   bool cut_ = false;
@@ -249,10 +267,11 @@ std::size_t cost(const FleetChange& change) {
 void FleetMemoryStore::record(Collection& collection, Entry entry) {
   version_ = entry.change.version;
   history_bytes_ += cost(entry.change);
+  const StoreVersion before = collection.history.empty() ? collection.floor : collection.history.back().change.version;
+  for (Watch* watch : collection.watches) watch->hear(entry.change, before);
   collection.history.push_back(std::move(entry));
   changed_.push_back(&collection);
   while (changed_.size() > options_.retained_changes || history_bytes_ > options_.retained_bytes) forget_oldest();
-  for (Watch* watch : collection.watches) watch->wake();
   versions_.notify();
 }
 
@@ -320,7 +339,7 @@ bool FleetMemoryStore::scan(const FleetQuery& query, FleetPage& page, std::optio
       if (takes_old) ++old;
       if (!takes_old || both) now.step();
       ++looked_at;
-      if (state.object && query.labels.matches(*state.object)) {
+      if (state.object && query.selects(*state.object)) {
         if (query.limit > 0 && page.objects.size() == query.limit) return page.more = true;
         FleetObject& taken = page.objects.emplace_back();
         taken.cluster = cluster;
@@ -350,10 +369,11 @@ Task<Result<FleetPage>> FleetMemoryStore::list(FleetQuery query) const {
   }
 }
 
-Result<std::unique_ptr<FleetWatch>> FleetMemoryStore::watch(std::string name, StoreVersion from) {
+Result<std::unique_ptr<FleetWatch>> FleetMemoryStore::watch(std::string name, StoreVersion from,
+                                                            std::vector<std::string> clusters) {
   Collection& in = collection(name);
   if (from < in.floor) return too_old(from, in.floor);
-  return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(name), in, from));
+  return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(name), in, from, std::move(clusters)));
 }
 
 Task<Result<void>> FleetMemoryStore::reach(StoreVersion version, TimePoint deadline) {

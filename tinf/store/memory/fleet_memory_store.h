@@ -44,7 +44,8 @@ class FleetMemoryStore final : public FleetStore {
 
   Task<Result<std::optional<FleetObject>>> get(std::string collection, FleetPlace place) const override;
   Task<Result<FleetPage>> list(FleetQuery query) const override;
-  Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from) override;
+  Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from,
+                                            std::vector<std::string> clusters) override;
   StoreVersion version() const override { return version_; }
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
   std::vector<FleetCluster> clusters() const override;

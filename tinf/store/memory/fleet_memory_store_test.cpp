@@ -33,7 +33,7 @@ TEST_P(FleetMemoryStoreTest, BeginsBehindWhereAFormerLifeCanHaveBeen) {
   for (int i = 0; i < 100; ++i) add("c1", "n" + std::to_string(i), i);
   FleetMemoryStore next(loop_.runtime().clock);
   EXPECT_GT(next.version(), fleet().version());
-  EXPECT_EQ(next.watch("configmaps", fleet().version()).error().code, Code::Expired);
+  EXPECT_EQ(next.watch("configmaps", fleet().version(), {}).error().code, Code::Expired);
   FleetQuery asked = query();
   asked.version = fleet().version();
   EXPECT_EQ(await(next.list(asked)).error().code, Code::Expired);

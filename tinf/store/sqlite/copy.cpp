@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tinf/object/search.h"
+
 namespace tinf::sqlite {
 namespace {
 

@@ -12,7 +12,8 @@
 namespace tinf::sqlite {
 namespace {
 
-// Objects of one label that are found by it, and then put in order; of more, those that are wanted are found in order.
+// Objects that one label, or an owner, leads to, and that are then put in order; where they are more, those that are
+// wanted are found in order.
 constexpr std::size_t kFew = 5000;
 
 void check_retained(Connection& connection, StoreVersion version) {
@@ -21,18 +22,18 @@ void check_retained(Connection& connection, StoreVersion version) {
 }
 
 // A copy of the collection that is asked for.
-struct CopyName {
+struct CopyRow {
   std::int64_t row = 0;
   std::string cluster;
 };
 
-std::vector<CopyName> find_copies(Connection& connection, const FleetQuery& wanted) {
-  std::vector<CopyName> copies;
+std::vector<CopyRow> find_copies(Connection& connection, const FleetQuery& wanted) {
+  std::vector<CopyRow> copies;
   Query query = connection.query(
       "SELECT s.id, c.name FROM scope s JOIN cluster c ON c.id = s.cluster WHERE s.collection = ? ORDER BY c.name");
   query.bind(wanted.collection);
   while (query.step()) {
-    CopyName copy{query.number(0), std::string(query.text(1))};
+    CopyRow copy{query.number(0), std::string(query.text(1))};
     const auto& clusters = wanted.clusters;
     if (wanted.of_cluster && !wanted.of_cluster(copy.cluster)) continue;
     if (clusters.empty() || std::find(clusters.begin(), clusters.end(), copy.cluster) != clusters.end())
@@ -44,7 +45,7 @@ std::vector<CopyName> find_copies(Connection& connection, const FleetQuery& want
 // What was at a place that has changed since; a null object: nothing.
 using Undone = std::map<ObjectKey, FleetObject>;
 
-Undone undo(Connection& connection, const CopyName& copy, const FleetQuery& wanted, const ObjectKey& after) {
+Undone undo(Connection& connection, const CopyRow& copy, const FleetQuery& wanted, const ObjectKey& after) {
   Undone undone;
   Query query = connection.query(
       "SELECT namespace, name, previous_version, previous FROM change WHERE version > ? AND scope = ?"
@@ -65,7 +66,7 @@ Undone undo(Connection& connection, const CopyName& copy, const FleetQuery& want
 
 // False: the page is full.
 bool take(FleetPage& page, const FleetQuery& wanted, FleetObject object) {
-  if (!wanted.labels.empty() && !wanted.labels.matches(*object.object)) return true;
+  if (!wanted.selects(*object.object)) return true;
   if (wanted.limit > 0 && page.objects.size() == wanted.limit) {
     page.more = true;
     return false;
@@ -80,54 +81,82 @@ KeyView view(const ObjectKey& key) {
   return {key.namespace_name, key.name};
 }
 
-// Objects that have a label, by copy and key, with the rows that they stand in.
-using Labelled = std::map<std::int64_t, std::map<ObjectKey, std::int64_t>>;
+// Objects by copy and key, with the rows that they stand in.
+using Found = std::map<std::int64_t, std::map<ObjectKey, std::int64_t>>;
 
-// The rarest of the labels that a selector requires, and how often it occurs, up to a bound.
+// What leads to the fewest objects of all that a query requires, and to how many, up to a bound.
 struct Rarest {
-  std::string_view name, value;
+  std::string_view label, value;  // Of no name: none is required.
+  bool is_owner = false;
   std::size_t objects = kFew;
+
+  bool leads_to_few() const { return objects < kFew; }
 };
 
-Rarest rarest(Connection& connection, const LabelSelector& labels) {
+Rarest rarest(Connection& connection, const FleetQuery& wanted) {
   Rarest rarest;
-  for (const auto& [name, value] : labels.required()) {
+  for (const auto& [name, value] : wanted.labels.required()) {
     Query query = connection.query("SELECT count(*) FROM (SELECT 1 FROM label WHERE name = ? AND value = ? LIMIT ?)");
     query.bind(name).bind(value).bind(std::int64_t(kFew));
     const auto objects = query.step() ? static_cast<std::size_t>(query.number(0)) : 0;
-    if (rarest.name.empty() || objects < rarest.objects) rarest = Rarest{name, value, objects};
+    if (rarest.label.empty() || objects < rarest.objects) rarest = Rarest{name, value, false, objects};
+  }
+  if (!wanted.owner.empty()) {
+    Query query = connection.query("SELECT count(*) FROM (SELECT 1 FROM owner WHERE uid = ? LIMIT ?)");
+    query.bind(wanted.owner).bind(std::int64_t(kFew));
+    const auto objects = query.step() ? static_cast<std::size_t>(query.number(0)) : 0;
+    if (objects < rarest.objects) {
+      rarest.is_owner = true;
+      rarest.objects = objects;
+    }
   }
   return rarest;
 }
 
-Labelled find_labelled(Connection& connection, const Rarest& label) {
-  Labelled found;
-  Query query = connection.query(
-      "SELECT o.scope, o.namespace, o.name, o.id FROM label l CROSS JOIN object o ON o.id = l.object"
-      " WHERE l.name = ? AND l.value = ?");
-  query.bind(label.name).bind(label.value);
+Found find(Connection& connection, const FleetQuery& wanted, const Rarest& rarest) {
+  Found found;
+  Query query =
+      connection.query(rarest.is_owner ? "SELECT o.scope, o.namespace, o.name, o.id FROM owner w"
+                                         " CROSS JOIN object o ON o.id = w.object WHERE w.uid = ?"
+                                       : "SELECT o.scope, o.namespace, o.name, o.id FROM label l"
+                                         " CROSS JOIN object o ON o.id = l.object WHERE l.name = ? AND l.value = ?");
+  if (rarest.is_owner) {
+    query.bind(wanted.owner);
+  } else {
+    query.bind(rarest.label).bind(rarest.value);
+  }
   while (query.step()) {
     found[query.number(0)].emplace(ObjectKey{std::string(query.text(1)), std::string(query.text(2))}, query.number(3));
   }
   return found;
 }
 
-// Builds a page from what is there now and what was there before it changed.
+// SQLite's lower() folds what holds_text() does.
+std::string folded(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+// Builds a slice of a page from what is there now and what was there before it changed.
 class PageReader {
  public:
-  PageReader(Connection& connection, const FleetQuery& wanted, FleetPage& page)
-      : connection_(connection), wanted_(wanted), page_(page) {
-    if (wanted.labels.empty()) return;
-    label_ = rarest(connection, wanted.labels);
-    if (!label_.name.empty() && label_.objects < kFew) labelled_ = find_labelled(connection, label_);
+  PageReader(Connection& connection, const FleetQuery& wanted, StoreVersion now, PageSoFar& so_far, std::size_t rows)
+      : connection_(connection),
+        wanted_(wanted),
+        is_older_(so_far.page.version < now),
+        so_far_(so_far),
+        page_(so_far.page),
+        rows_(rows),
+        rarest_(rarest(connection, wanted)),
+        search_(folded(wanted.search)) {
+    if (rarest_.leads_to_few()) found_ = find(connection, wanted, rarest_);
   }
 
-  // The part of the page that is of one copy. False: the page is full.
-  bool read(const CopyName& copy, const ObjectKey& after) {
-    const bool older = wanted_.version && *wanted_.version < page_.version;
-    undone_ = older ? undo(connection_, copy, wanted_, after) : Undone();
+  // The part of the page that is of one copy. False: the page is full, or the slice.
+  bool read(const CopyRow& copy, const ObjectKey& after) {
+    undone_ = is_older_ ? undo(connection_, copy, wanted_, after) : Undone();
     then_ = undone_.begin();
-    const bool room = labelled_ ? read_labelled(copy, after) : read_rows(copy, after);
+    const bool room = found_ ? read_found(copy, after) : read_rows(copy, after);
     if (!room) return false;
     for (; then_ != undone_.end(); ++then_) {
       if (then_->second.object && !take(page_, wanted_, std::move(then_->second))) return false;
@@ -136,8 +165,8 @@ class PageReader {
   }
 
  private:
-  bool read_labelled(const CopyName& copy, const ObjectKey& after) {
-    const auto& objects = (*labelled_)[copy.row];
+  bool read_found(const CopyRow& copy, const ObjectKey& after) {
+    const auto& objects = (*found_)[copy.row];
     for (auto at = objects.upper_bound(after); at != objects.end(); ++at) {
       if (!wanted_.namespace_name.empty() && at->first.namespace_name != wanted_.namespace_name) continue;
       Query query = connection_.query("SELECT version, body FROM object WHERE id = ?");
@@ -147,28 +176,32 @@ class PageReader {
     return true;
   }
 
-  bool read_rows(const CopyName& copy, const ObjectKey& after) {
-    // In the order of the index, and a body is read only of what may be selected.
+  // In the order of the index; a body is read only of what may be selected, as far as rows beside it tell.
+  bool read_rows(const CopyRow& copy, const ObjectKey& after) {
     Query query = connection_.query(
-        label_.name.empty()
-            ? "SELECT namespace, name, version, body FROM object WHERE scope = ? AND (namespace, name) > (?, ?)"
-              " ORDER BY namespace, name"
-            : "SELECT o.namespace, o.name, o.version, o.body FROM object o WHERE o.scope = ?"
-              " AND (o.namespace, o.name) > (?, ?)"
-              " AND EXISTS (SELECT 1 FROM label l WHERE l.name = ? AND l.value = ? AND l.object = o.id)"
-              " ORDER BY o.namespace, o.name");
+        "SELECT o.namespace, o.name, o.version, CASE WHEN"
+        " (?4 = '' OR EXISTS (SELECT 1 FROM label l WHERE l.name = ?4 AND l.value = ?5 AND l.object = o.id))"
+        " AND (?6 = '' OR EXISTS (SELECT 1 FROM owner w WHERE w.uid = ?6 AND w.object = o.id))"
+        " AND (?7 = '' OR instr(lower(o.name), ?7) OR instr(lower(o.namespace), ?7)"
+        " OR EXISTS (SELECT 1 FROM label l WHERE l.object = o.id"
+        " AND (instr(lower(l.name), ?7) OR instr(lower(l.value), ?7)))) THEN o.body END"
+        " FROM object o WHERE o.scope = ?1 AND (o.namespace, o.name) > (?2, ?3) ORDER BY o.namespace, o.name");
     query.bind(copy.row).bind(after.namespace_name).bind(after.name);
-    if (!label_.name.empty()) query.bind(label_.name).bind(label_.value);
+    query.bind(rarest_.label).bind(rarest_.value).bind(wanted_.owner).bind(search_);
     while (query.step()) {
       if (!wanted_.namespace_name.empty() && query.text(0) != wanted_.namespace_name) break;
-      if (!meet(copy, KeyView(query.text(0), query.text(1)), query, 2)) return false;
+      const KeyView key(query.text(0), query.text(1));
+      if (!meet(copy, key, query, 2)) return false;
+      if (--rows_ > 0) continue;
+      so_far_.after = FleetPlace{copy.cluster, ObjectKey{std::string(key.first), std::string(key.second)}};
+      return false;
     }
     return true;
   }
 
-  // Takes an object that is there now, or what was in its place, after what was there before it. False: the page is
-  // full.
-  bool meet(const CopyName& copy, KeyView key, const Query& row, int version_column) {
+  // Takes an object that is there now, unless its row tells that it is not wanted, or what was in its place, after what
+  // was there before it. False: the page is full.
+  bool meet(const CopyRow& copy, KeyView key, const Query& row, int version_column) {
     for (; then_ != undone_.end() && view(then_->first) < key; ++then_) {
       if (then_->second.object && !take(page_, wanted_, std::move(then_->second))) return false;
     }
@@ -177,6 +210,7 @@ class PageReader {
       found = std::move((then_++)->second);
       return !found.object || take(page_, wanted_, std::move(found));
     }
+    if (row.null(version_column + 1)) return true;
     found.cluster = copy.cluster;
     found.version = static_cast<StoreVersion>(row.number(version_column));
     found.object = object_of(key.first, key.second, row.text(version_column + 1));
@@ -185,31 +219,36 @@ class PageReader {
 
   Connection& connection_;
   const FleetQuery& wanted_;
+  const bool is_older_;
+  PageSoFar& so_far_;
   FleetPage& page_;
-  Rarest label_;
-  std::optional<Labelled> labelled_;  // All that the label is on, where they are few.
-  Undone undone_;                     // Of the copy that is being read.
+  std::size_t rows_;  // Still to be looked at in this slice.
+  const Rarest rarest_;
+  const std::string search_;
+  std::optional<Found> found_;  // All that the rarest leads to, where they are few.
+  Undone undone_;               // Of the copy that is being read.
   Undone::iterator then_;
 };
 
 }  // namespace
 
-FleetPage read_page(Connection& connection, const FleetQuery& query) {
+PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar so_far, std::size_t rows) {
   Transaction moment(connection, "BEGIN");
-  FleetPage page;
-  page.version = meta(connection, "version");
+  const StoreVersion now = meta(connection, "version");
   if (query.version) check_retained(connection, *query.version);
-  PageReader reader(connection, query, page);
-  for (const CopyName& copy : find_copies(connection, query)) {
-    if (query.after && copy.cluster < query.after->cluster) continue;
+  so_far.page.version = query.version ? std::min(now, *query.version) : now;
+  const std::optional<FleetPlace> from = std::exchange(so_far.after, std::nullopt);
+  PageReader reader(connection, query, now, so_far, rows);
+  for (const CopyRow& copy : find_copies(connection, query)) {
+    if (from && copy.cluster < from->cluster) continue;
     ObjectKey after;
-    if (query.after && copy.cluster == query.after->cluster) after = query.after->key;
+    if (from && copy.cluster == from->cluster) after = from->key;
     // Nothing is named "": the first place of a namespace lies behind it.
     if (const ObjectKey first{query.namespace_name, ""}; after < first) after = first;
     if (!reader.read(copy, after)) break;
   }
-  if (query.version) page.version = std::min(page.version, *query.version);
-  return page;
+  so_far.done = !so_far.after;
+  return so_far;
 }
 
 std::optional<FleetObject> read_object(Connection& connection, const std::string& collection, const FleetPlace& place) {
@@ -225,29 +264,64 @@ std::optional<FleetObject> read_object(Connection& connection, const std::string
   return found;
 }
 
-FleetBatch read_changes(Connection& connection, const std::string& collection, StoreVersion from, std::size_t limit) {
+namespace {
+
+// The columns are those of the two statements below.
+FleetChange change_of(const Query& row) {
+  FleetChange change;
+  change.version = static_cast<StoreVersion>(row.number(0));
+  change.type = static_cast<EventType>(row.number(1));
+  change.cluster = row.text(2);
+  if (!row.null(5)) change.previous = object_of(row.text(3), row.text(4), row.text(5));
+  change.object = change.type == EventType::Deleted && change.previous
+                      ? change.previous
+                      : object_of(row.text(3), row.text(4), row.text(6));
+  return change;
+}
+
+// Each copy by its index of the log, and then the earliest of all of them.
+std::vector<FleetChange> read_changes_of(Connection& connection, const FleetQuery& of, StoreVersion from,
+                                         std::size_t limit) {
+  std::vector<FleetChange> changes;
+  for (const CopyRow& copy : find_copies(connection, of)) {
+    Query query = connection.query(
+        "SELECT h.version, h.type, ?1, h.namespace, h.name, h.previous, coalesce(o.body, n.previous) FROM change h"
+        " LEFT JOIN object o ON o.scope = h.scope AND o.namespace = h.namespace AND o.name = h.name"
+        " AND o.version = h.version LEFT JOIN change n ON n.version = h.next"
+        " WHERE h.scope = ?2 AND h.version > ?3 ORDER BY h.version LIMIT ?4");
+    query.bind(copy.cluster).bind(copy.row).bind(from).bind(static_cast<std::int64_t>(limit));
+    while (query.step()) changes.push_back(change_of(query));
+    if (changes.size() <= limit) continue;
+    std::ranges::nth_element(changes, changes.begin() + static_cast<std::ptrdiff_t>(limit), {}, &FleetChange::version);
+    changes.resize(limit);
+  }
+  std::ranges::sort(changes, {}, &FleetChange::version);
+  return changes;
+}
+
+}  // namespace
+
+FleetBatch read_changes(Connection& connection, const std::string& collection, const std::set<std::string>& clusters,
+                        StoreVersion from, std::size_t limit) {
   Transaction moment(connection, "BEGIN");
   check_retained(connection, from);
   FleetBatch batch;
   batch.version = meta(connection, "version");
-  // In the order of the log, which is the outer loop whatever the planner thinks of it.
-  Query query = connection.query(
-      "SELECT h.version, h.type, c.name, h.namespace, h.name, h.previous, coalesce(o.body, n.previous)"
-      " FROM change h CROSS JOIN scope s ON s.id = h.scope CROSS JOIN cluster c ON c.id = s.cluster"
-      " LEFT JOIN object o ON o.scope = h.scope AND o.namespace = h.namespace AND o.name = h.name"
-      " AND o.version = h.version LEFT JOIN change n ON n.version = h.next"
-      " WHERE h.version > ? AND s.collection = ? ORDER BY h.version LIMIT ?");
-  query.bind(from).bind(collection).bind(static_cast<std::int64_t>(limit));
-  while (query.step()) {
-    FleetChange change;
-    change.version = static_cast<StoreVersion>(query.number(0));
-    change.type = static_cast<EventType>(query.number(1));
-    change.cluster = query.text(2);
-    if (!query.null(5)) change.previous = object_of(query.text(3), query.text(4), query.text(5));
-    change.object = change.type == EventType::Deleted && change.previous
-                        ? change.previous
-                        : object_of(query.text(3), query.text(4), query.text(6));
-    batch.changes.push_back(std::move(change));
+  if (clusters.empty()) {
+    // In the order of the log, which is the outer loop whatever the planner thinks of it.
+    Query query = connection.query(
+        "SELECT h.version, h.type, c.name, h.namespace, h.name, h.previous, coalesce(o.body, n.previous)"
+        " FROM change h CROSS JOIN scope s ON s.id = h.scope CROSS JOIN cluster c ON c.id = s.cluster"
+        " LEFT JOIN object o ON o.scope = h.scope AND o.namespace = h.namespace AND o.name = h.name"
+        " AND o.version = h.version LEFT JOIN change n ON n.version = h.next"
+        " WHERE h.version > ? AND s.collection = ? ORDER BY h.version LIMIT ?");
+    query.bind(from).bind(collection).bind(static_cast<std::int64_t>(limit));
+    while (query.step()) batch.changes.push_back(change_of(query));
+  } else {
+    FleetQuery of;
+    of.collection = collection;
+    of.clusters.assign(clusters.begin(), clusters.end());
+    batch.changes = read_changes_of(connection, of, from, limit);
   }
   if (batch.changes.size() == limit) batch.version = batch.changes.back().version;
   return batch;

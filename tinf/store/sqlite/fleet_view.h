@@ -1,6 +1,8 @@
 // What an API reads of the file: pages, objects and changes over many clusters, each as of one moment.
 #pragma once
 
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,13 +14,25 @@ namespace tinf::sqlite {
 // Which copies there are is read in the same transaction as what they hold: one that a cluster has just brought must
 // not be missing from what is as of a version that has it.
 
-// The page's version is what its objects are as of. Throws Failure; Expired where the log does not reach back to
-// query.version.
-FleetPage read_page(Connection& connection, const FleetQuery& query);
+// A page that is read a slice at a time, so that a query that selects little holds neither a connection nor a
+// transaction for long.
+struct PageSoFar {
+  FleetPage page;
+  std::optional<FleetPlace> after;  // Where to look on.
+  bool done = false;
+
+  PageSoFar() = default;
+  explicit PageSoFar(const FleetQuery& query) : after(query.after) {}
+};
+
+// Looks on at the next `rows` objects or so. The page's version is what its objects are as of: with a second slice the
+// query asks for the version of the first. Throws Failure; Expired where the log does not reach back to query.version.
+PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar so_far, std::size_t rows);
 
 std::optional<FleetObject> read_object(Connection& connection, const std::string& collection, const FleetPlace& place);
 
-// The next changes after `from`, at most `limit`. Expired as above.
-FleetBatch read_changes(Connection& connection, const std::string& collection, StoreVersion from, std::size_t limit);
+// The next changes after `from`, at most `limit`; of these clusters, or of all. Expired as above.
+FleetBatch read_changes(Connection& connection, const std::string& collection, const std::set<std::string>& clusters,
+                        StoreVersion from, std::size_t limit);
 
 }  // namespace tinf::sqlite

@@ -22,8 +22,7 @@ bool plans(const std::string& sql) {
 
 // What reads the whole of a large table because it wants all of it.
 const std::set<std::string> kWantAll = {
-    // After somebody has altered rows: no index leads from an object to its labels.
-    "DELETE FROM label WHERE object = ?",
+    // After somebody has altered rows: no index leads from an object to its owners.
     "DELETE FROM owner WHERE object = ?",
     "DELETE FROM label WHERE object NOT IN (SELECT id FROM object);",
     "DELETE FROM owner WHERE object NOT IN (SELECT id FROM object)",
@@ -98,7 +97,7 @@ class Plans : public ::testing::Environment {
 TEST(SqlitePlans, TellWhatReadsAWholeTable) {
   Planner planner;
   EXPECT_THAT(planner.whole_readings("SELECT c.name FROM change c WHERE c.type = 1"), ::testing::SizeIs(1));
-  EXPECT_THAT(planner.whole_readings("DELETE FROM label WHERE object = 1"), ::testing::SizeIs(1));
+  EXPECT_THAT(planner.whole_readings("DELETE FROM owner WHERE object = 1"), ::testing::SizeIs(1));
   EXPECT_THAT(planner.whole_readings("SELECT body FROM object WHERE scope = 1 AND namespace = 'a'"),
               ::testing::IsEmpty());
   EXPECT_THAT(Plans::statements(), ::testing::Not(::testing::IsEmpty()));

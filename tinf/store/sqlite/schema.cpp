@@ -93,6 +93,10 @@ CREATE VIEW changes AS
          h.previous
   FROM change h JOIN scope s ON s.id = h.scope JOIN cluster c ON c.id = s.cluster;
 )sql",
+    // From an object to its labels: a search looks at them where the object is, in order and a slice at a time.
+    R"sql(
+CREATE INDEX label_object ON label(object);
+)sql",
 };
 
 int version_of(Connection& connection) {

@@ -5,7 +5,7 @@
 
 namespace tinf::sqlite {
 
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // On a connection that may write. Throws Failure; its error is Invalid where the file is another program's, or written
 // by a newer version of this one.

@@ -20,6 +20,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t kBatchChanges = 256;   // Keeps one busy watch from holding the strand.
+constexpr std::size_t kSliceRows = 2000;     // Of a page, between two turns of others who read.
 constexpr std::size_t kFeedBytes = 8 << 20;  // Of one collection's latest changes.
 constexpr Duration kMeasureAgain = std::chrono::seconds(5);
 constexpr Duration kWarnAgain = std::chrono::minutes(10);
@@ -84,7 +85,8 @@ class SqliteFleetStore final : public FleetStore {
 
   Task<Result<std::optional<FleetObject>>> get(std::string collection, FleetPlace place) const override;
   Task<Result<FleetPage>> list(FleetQuery query) const override;
-  Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from) override;
+  Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from,
+                                            std::vector<std::string> clusters) override;
   StoreVersion version() const override { return shared_->history.version(); }
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
   std::vector<FleetCluster> clusters() const override;
@@ -110,7 +112,6 @@ class SqliteFleetStore final : public FleetStore {
     std::optional<Error> failure;  // Of the last reading.
   };
   struct Watched {
-    StoreVersion changed = 0;  // By the last change; what a watch has seen up to there needs no reading.
     std::list<Watch*> watches;
     std::shared_ptr<Feed> feed;  // While somebody watches.
   };
@@ -118,7 +119,7 @@ class SqliteFleetStore final : public FleetStore {
   void load(Connection& connection, bool goes_on);
   Task<void> read_on(std::string collection, std::shared_ptr<Feed> feed);
   void tell_committed();
-  void on_committed(const std::set<std::string>& collections, StoreVersion version);
+  void on_committed(const std::set<CopyName>& changed, StoreVersion version);
   void measure();
   void clusters_changed() {
     for (const auto& callback : on_clusters_) callback();
@@ -143,12 +144,13 @@ class SqliteFleetStore final : public FleetStore {
 // A position in the history: a slow reader costs nothing but its own expiry.
 class SqliteFleetStore::Watch final : public FleetWatch {
  public:
-  Watch(SqliteFleetStore& store, std::string collection, StoreVersion from)
+  Watch(SqliteFleetStore& store, std::string collection, StoreVersion from, std::vector<std::string> clusters)
       : store_(store),
         collection_(std::move(collection)),
+        clusters_(clusters.begin(), clusters.end()),
         watched_(store.watched_[collection_]),
         position_(from),
-        fresh_(from < store.heard_) {
+        changed_at_(store.heard_) {
     place_ = watched_.watches.insert(watched_.watches.end(), this);
   }
   ~Watch() override {
@@ -159,20 +161,18 @@ class SqliteFleetStore::Watch final : public FleetWatch {
   Task<Result<FleetBatch>> next(TimePoint deadline) override {
     while (true) {
       if (cut_) co_return Error(Code::Cancelled, "the watch of " + collection_ + " was cut");
-      if (fresh_ || watched_.changed > position_) {
+      if (has_news()) {
         if (!watched_.feed) watched_.feed = std::make_shared<Feed>(position_);
         const auto feed = watched_.feed;
         if (position_ < std::max(feed->from, store_.shared_->history.floor())) {
           auto batch = co_await read();
           if (!batch) co_return batch;
-          fresh_ = false;
           position_ = batch->version;
           if (!batch->changes.empty()) co_return batch;
           continue;
         }
         if (position_ < feed->upto) {
           FleetBatch batch = take(*feed);
-          fresh_ = false;
           position_ = batch.version;
           if (!batch.changes.empty()) co_return batch;
           continue;
@@ -204,33 +204,50 @@ class SqliteFleetStore::Watch final : public FleetWatch {
     changed_.notify();
   }
 
-  void wake() { changed_.notify(); }
-  void catch_up(StoreVersion last_change, StoreVersion heard) {
-    if (!fresh_ && position_ >= last_change) position_ = std::max(position_, heard);
+  // A copy of this cluster has changed, at `version` for the last time.
+  void hear(const std::string& cluster, StoreVersion version) {
+    if (!is_about(cluster)) return;
+    changed_at_ = std::max(changed_at_, version);
+    changed_.notify();
+  }
+  // Who has heard all need not fall back to when it last looked, which may be below the log's floor now.
+  void catch_up(StoreVersion heard) {
+    if (!has_news()) position_ = std::max(position_, heard);
+  }
+  void wake_for_news() {
+    if (has_news()) changed_.notify();
   }
 
  private:
+  bool is_about(const std::string& cluster) const { return clusters_.empty() || clusters_.contains(cluster); }
+  bool has_news() const { return changed_at_ > position_; }
+
   FleetBatch take(const Feed& feed) const {
     FleetBatch batch;
     auto at = std::ranges::upper_bound(feed.changes, position_, {}, &FleetChange::version);
-    for (; at != feed.changes.end() && batch.changes.size() < kBatchChanges; ++at) batch.changes.push_back(*at);
+    for (; at != feed.changes.end() && batch.changes.size() < kBatchChanges; ++at) {
+      if (is_about(at->cluster)) batch.changes.push_back(*at);
+    }
     batch.version = at == feed.changes.end() ? feed.upto : batch.changes.back().version;
     return batch;
   }
 
   Task<Result<FleetBatch>> read() {
-    auto function = [collection = collection_, from = position_](Connection& connection) {
-      return read_changes(connection, collection, from, kBatchChanges);
+    auto function = [collection = collection_, clusters = clusters_, from = position_](Connection& connection) {
+      return read_changes(connection, collection, clusters, from, kBatchChanges);
     };
     co_return co_await store_.shared_->database->read_elsewhere(std::move(function));
   }
 
   SqliteFleetStore& store_;
   const std::string collection_;
+  const std::set<std::string> clusters_;  // Empty: all.
   Watched& watched_;
   std::list<Watch*>::iterator place_;
   StoreVersion position_;
-  bool fresh_;  // What happened before it was opened was not looked for yet.
+  // Where what it is about changed last, as far as it was told: what it has seen up to there needs no reading. Before
+  // it was opened anything may have changed.
+  StoreVersion changed_at_;
   bool cut_ = false;
   Signal changed_;
 };
@@ -286,35 +303,31 @@ Result<void> SqliteFleetStore::open_file(const std::string& file) {
 // On the writing thread.
 void SqliteFleetStore::tell_committed() {
   const bool resources = std::exchange(shared_->resources_changed, false);
-  auto collections = std::exchange(shared_->changed, {});
-  if (collections.empty() && !resources) return;
+  auto changed = std::exchange(shared_->changed, {});
+  if (changed.empty() && !resources) return;
   // In one piece: heard_ must not be ahead of what a watch of any collection was told.
-  asio::post(runtime_.executor, [this, alive = std::weak_ptr(alive_), collections = std::move(collections), resources,
+  asio::post(runtime_.executor, [this, alive = std::weak_ptr(alive_), changed = std::move(changed), resources,
                                  version = shared_->history.version()] {
     if (!alive.lock()) return;
-    on_committed(collections, version);
+    on_committed(changed, version);
     if (resources) clusters_changed();
   });
 }
 
-void SqliteFleetStore::on_committed(const std::set<std::string>& collections, StoreVersion version) {
-  for (const std::string& collection : collections) {
-    Watched& watched = watched_[collection];
-    // Those that had heard all need not fall back to when they last looked, which may be below the log's floor now.
-    for (Watch* watch : watched.watches) watch->catch_up(watched.changed, heard_);
-    watched.changed = std::max(watched.changed, version);
+void SqliteFleetStore::on_committed(const std::set<CopyName>& changed, StoreVersion version) {
+  for (const CopyName& copy : changed) {
+    auto& watches = watched_[copy.collection].watches;
+    for (Watch* watch : watches) watch->catch_up(heard_);
+    for (Watch* watch : watches) watch->hear(copy.cluster, version);
   }
   heard_ = std::max(heard_, version);
-  for (const std::string& collection : collections) {
-    for (Watch* watch : watched_[collection].watches) watch->wake();
-  }
   versions_.notify();
   if (runtime_.clock.now() - measured_at_ >= kMeasureAgain) measure();
 }
 
 Task<void> SqliteFleetStore::read_on(std::string collection, std::shared_ptr<Feed> feed) {
   auto function = [collection, from = feed->upto](Connection& connection) {
-    return read_changes(connection, collection, from, kBatchChanges);
+    return read_changes(connection, collection, {}, from, kBatchChanges);
   };
   auto batch = co_await shared_->database->read_elsewhere(std::move(function));
   feed->reading = false;
@@ -332,7 +345,7 @@ Task<void> SqliteFleetStore::read_on(std::string collection, std::shared_ptr<Fee
   } else {
     feed->failure = batch.error();
   }
-  for (Watch* watch : watched_[collection].watches) watch->wake();
+  for (Watch* watch : watched_[collection].watches) watch->wake_for_news();
 }
 
 void SqliteFleetStore::measure() {
@@ -424,13 +437,23 @@ Task<Result<std::optional<FleetObject>>> SqliteFleetStore::get(std::string colle
 }
 
 Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
-  auto function = [query = std::move(query)](Connection& connection) { return read_page(connection, query); };
-  co_return co_await shared_->database->read_elsewhere(std::move(function));
+  PageSoFar so_far(query);
+  while (true) {
+    auto function = [query, so_far = std::move(so_far)](Connection& connection) mutable {
+      return read_slice(connection, query, std::move(so_far), kSliceRows);
+    };
+    auto read = co_await shared_->database->read_elsewhere(std::move(function));
+    if (!read) co_return read.error();
+    if (read->done) co_return std::move(read->page);
+    so_far = std::move(*read);
+    query.version = so_far.page.version;
+  }
 }
 
-Result<std::unique_ptr<FleetWatch>> SqliteFleetStore::watch(std::string collection, StoreVersion from) {
+Result<std::unique_ptr<FleetWatch>> SqliteFleetStore::watch(std::string collection, StoreVersion from,
+                                                            std::vector<std::string> clusters) {
   if (const StoreVersion floor = shared_->history.floor(); from < floor) return too_old(from, floor);
-  return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(collection), from));
+  return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(collection), from, std::move(clusters)));
 }
 
 Task<Result<void>> SqliteFleetStore::reach(StoreVersion wanted, TimePoint deadline) {

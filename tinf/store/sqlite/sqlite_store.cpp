@@ -36,7 +36,7 @@ Work work_on(Shared& shared, std::shared_ptr<Copy> copy, std::function<void(Conn
   work.done = [&shared, copy, moved] {
     if (copy->stored()) shared.resources_changed = true;
     shared.history.stored();
-    if (*moved) shared.changed.insert(copy->collection());
+    if (*moved) shared.changed.insert(CopyName{copy->collection(), copy->cluster()});
   };
   return work;
 }

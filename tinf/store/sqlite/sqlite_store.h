@@ -10,13 +10,20 @@
 
 namespace tinf::sqlite {
 
+// Collection first: what watches of one collection hear stands together.
+struct CopyName {
+  std::string collection;
+  std::string cluster;
+  auto operator<=>(const CopyName&) const = default;
+};
+
 // What the copies of one file share: the file, its history, and who wants to know of changes. Outlives the copies.
 struct Shared {
   explicit Shared(HistoryOptions options) : history(options) {}
 
   History history;
   // The writing thread's: of the transaction that was stored last.
-  std::set<std::string> changed;       // Collections of which an object has changed.
+  std::set<CopyName> changed;          // Copies of which an object has changed.
   bool resources_changed = false;      // A copy is written in another version of its API than before.
   std::unique_ptr<Database> database;  // The first to go: until then its thread uses the rest.
 };
