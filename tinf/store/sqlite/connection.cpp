@@ -128,8 +128,9 @@ Failure Connection::failure() const {
   const int kind = code & 0xff;
   std::string message = "database " + file_ + ": ";
   message += help.empty() ? sqlite3_errmsg(handle_) : help + " (" + sqlite3_errmsg(handle_) + ")";
-  const bool of_the_file = !help.empty() || kind == SQLITE_NOMEM || kind == SQLITE_INTERRUPT || kind == SQLITE_PROTOCOL;
-  return Failure{Error(of_the_file ? Code::Unavailable : Code::Internal, std::move(message)), of_the_file};
+  const bool of_the_database =
+      !help.empty() || kind == SQLITE_NOMEM || kind == SQLITE_INTERRUPT || kind == SQLITE_PROTOCOL;
+  return Failure{Error(of_the_database ? Code::Unavailable : Code::Internal, std::move(message)), of_the_database};
 }
 
 Transaction::Transaction(Connection& connection, const char* begin) : connection_(connection) {

@@ -1,6 +1,5 @@
 // Connection: one open SQLite file, and the statements that are run on it.
-// Inside this folder a failing statement throws Failure: between the steps of a transaction there is nothing to decide.
-// Database turns it into an Error.
+// Inside this folder a failing statement throws Failure; Database turns it into an Error.
 #pragma once
 
 #include <sqlite3.h>
@@ -12,14 +11,11 @@
 #include <string>
 #include <string_view>
 
-#include "tinf/base/result.h"
+#include "tinf/store/database/failure.h"
 
 namespace tinf::sqlite {
 
-struct Failure {
-  Error error;
-  bool of_the_file = true;  // It would befall any other work as well, now: not a fault of what was asked.
-};
+using database::Failure;
 
 class Connection;
 

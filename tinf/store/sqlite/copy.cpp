@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "tinf/object/search.h"
-
 namespace tinf::sqlite {
 namespace {
 
@@ -12,15 +10,6 @@ std::int64_t sql(std::uint64_t number) {
 }
 
 }  // namespace
-
-Marks Marks::of(const Object& object) {
-  Marks marks;
-  marks.labels = object.labels();
-  std::ranges::sort(marks.labels);
-  marks.owners = object.owner_uids();
-  std::ranges::sort(marks.owners);
-  return marks;
-}
 
 Copy::Copy(std::string cluster, CopyState stored)
     : cluster_(std::move(cluster)),
@@ -117,7 +106,7 @@ void Copy::replace(Connection& connection, History& history, const Scope& scope,
   // Counted anew: somebody may have altered rows behind our back.
   now_.fingerprint = Fingerprint();
   for (const ObjectPtr& object : all) now_.fingerprint.add(object->hash());
-  stand_at(scope, version);
+  now_.stand_at(scope, version);
   keep(connection);
   history.finish(connection);
 }
@@ -139,7 +128,7 @@ void Copy::apply(Connection& connection, History& history, const Scope& scope, c
       remove(connection, history, *row);
     }
   }
-  stand_at(scope, version);
+  now_.stand_at(scope, version);
   keep(connection);
   history.finish(connection);
 }
@@ -177,15 +166,6 @@ void Copy::count_anew(Connection& connection) {
   connection.run(
       "DELETE FROM label WHERE object NOT IN (SELECT id FROM object);"
       "DELETE FROM owner WHERE object NOT IN (SELECT id FROM object)");
-}
-
-void Copy::stand_at(const Scope& scope, const ResourceVersion& version) {
-  if (const std::string wanted = scope.id(); now_.wanted != wanted) {
-    now_.wanted = wanted;
-    now_.position.clear();
-  }
-  now_.resource = scope.resource;
-  if (!version.empty()) now_.position = version.text();
 }
 
 void Copy::name(Connection& connection, const Scope& scope) {

@@ -6,30 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "tinf/object/fingerprint.h"
-#include "tinf/object/inventory.h"
-#include "tinf/object/resource.h"
-#include "tinf/object/watch_event.h"
+#include "tinf/store/database/rows.h"
 #include "tinf/store/sqlite/history.h"
 
 namespace tinf::sqlite {
 
-// What stands in the table `scope`.
-struct CopyState {
-  std::int64_t row = 0;  // 0: it has none yet.
-  Resource resource;     // In the version that its objects were last written in.
-  std::string wanted;    // The id of the scope that it was last written for.
-  std::string position;  // Empty: it is not what any position stands for.
-  Fingerprint fingerprint;
-};
-
-// What an object is found by beside its key, as the tables `label` and `owner` hold it; sorted.
-struct Marks {
-  std::vector<std::pair<std::string, std::string>> labels;
-  std::vector<std::string> owners;  // Their uids.
-
-  static Marks of(const Object& object);
-};
+using database::CopyState;
+using database::Marks;
 
 // The writing functions are the writing thread's, in a transaction, and throw Failure; state() is thread-safe and
 // speaks of what is stored.
@@ -83,7 +66,6 @@ class Copy {
   static void mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now);
   void keep(Connection& connection);
   void count_anew(Connection& connection);
-  void stand_at(const Scope& scope, const ResourceVersion& version);
 
   const std::string cluster_;
   const std::string collection_;

@@ -1,12 +1,9 @@
-// Group commit: the writing thread takes whatever waits, bounded by rows, into one transaction. Work that fails by its
-// own fault is undone alone; where the file fails, all of a transaction has failed.
 #include "tinf/store/sqlite/database.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -14,7 +11,6 @@
 #include <random>
 #include <sstream>
 
-#include "tinf/base/clock.h"
 #include "tinf/store/sqlite/schema.h"
 
 namespace tinf::sqlite {
@@ -75,27 +71,6 @@ class Database::FileLock {
   std::string life_;
 };
 
-// Shared by who waits and the thread that writes: either may be gone first.
-struct Database::Waiting {
-  struct Outcome {
-    Signal told;
-    std::optional<Result<void>> result;
-  };
-
-  Waiting(Work w, Executor h) : work(std::move(w)), home(std::move(h)), outcome(std::make_shared<Outcome>()) {}
-
-  void end(Result<void> result) {
-    asio::post(home, [outcome = outcome, result = std::move(result)]() mutable {
-      outcome->result = std::move(result);
-      outcome->told.notify();
-    });
-  }
-
-  Work work;
-  const Executor home;
-  const std::shared_ptr<Outcome> outcome;
-};
-
 Result<std::unique_ptr<Database>> Database::open(const std::string& name, const Load& load,
                                                  std::function<void()> committed) {
   // One name for one file, whichever way it is written, and none that SQLite would take for more than a name.
@@ -111,19 +86,22 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& name, const 
   if (made >= 0) ::close(made);
   try {
     database->writing_ = std::make_unique<Connection>(file, Connection::Mode::ReadWrite);
-    database->writing_->wait_for_locks_until(database->closing_);
+    database->writing_->wait_for_locks_until(database->writer_.closing());
     database->writing_->run("PRAGMA cache_size = -65536");
     prepare_schema(*database->writing_, file);
     database->begin_life(*database->writing_, load);
   } catch (const Failure& failure) {
     return failure.error;
   }
-  database->thread_ = std::thread([self = database.get()] { self->write_loop(); });
+  database->writer_.start();
   return database;
 }
 
 Database::Database(std::string file, std::unique_ptr<FileLock> lock, std::function<void()> committed)
-    : file_(std::move(file)), lock_(std::move(lock)), committed_(std::move(committed)) {}
+    : file_(std::move(file)),
+      lock_(std::move(lock)),
+      writer_(kRowsTogether, [this](const std::vector<Work*>& together) { carry_out(together); },
+              {std::move(committed), [this] { tidy(); }}) {}
 
 void Database::begin_life(Connection& connection, const Load& load) {
   std::string boot;
@@ -147,48 +125,13 @@ void Database::begin_life(Connection& connection, const Load& load) {
 }
 
 Database::~Database() {
-  {
-    const std::lock_guard guard(mutex_);
-    closing_ = true;
-  }
-  changed_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  writer_.stop();
   reading_.join();
-}
-
-Task<Result<void>> Database::write(Work work) {
-  auto waiting = std::make_unique<Waiting>(std::move(work), co_await asio::this_coro::executor);
-  const auto outcome = waiting->outcome;
-  {
-    const std::lock_guard guard(mutex_);
-    waiting_.push_back(std::move(waiting));
-  }
-  changed_.notify_one();
-  while (!outcome->result) co_await outcome->told.wait();
-  co_return *outcome->result;
-}
-
-void Database::write_loop() {
-  while (true) {
-    std::vector<std::unique_ptr<Waiting>> together;
-    {
-      std::unique_lock guard(mutex_);
-      changed_.wait(guard, [this] { return closing_ || !waiting_.empty(); });
-      if (waiting_.empty()) return;
-      std::size_t rows = 0;
-      while (!waiting_.empty() && (together.empty() || rows + waiting_.front()->work.rows <= kRowsTogether)) {
-        rows += waiting_.front()->work.rows;
-        together.push_back(std::move(waiting_.front()));
-        waiting_.pop_front();
-      }
-    }
-    write_together(together);
-    if (++untidied_ >= kTidyAfter) tidy();
-  }
 }
 
 // A file that is written for years while somebody always reads must neither grow nor stop. Each step is short.
 void Database::tidy() {
+  if (++untidied_ < kTidyAfter) return;
   untidied_ = 0;
   try {
     moved_ = writing_->has_moved();
@@ -215,35 +158,14 @@ Database::Sizes Database::sizes() const {
   return Sizes{size(file_), size(file_ + "-wal")};
 }
 
-void Database::write_together(std::vector<std::unique_ptr<Waiting>>& together) {
-  try {
-    carry_out(together);
-    for (const auto& one : together) one->work.done();
-    committed_();
-    for (const auto& one : together) one->end(Result<void>());
-  } catch (const Failure& failure) {
-    for (auto one = together.rbegin(); one != together.rend(); ++one) (*one)->work.undo();
-    if (failure.of_the_file || together.size() == 1) {
-      for (const auto& one : together) one->end(failure.error);
-      return;
-    }
-    // One of them is at fault: each by itself.
-    for (auto& one : together) {
-      std::vector<std::unique_ptr<Waiting>> alone;
-      alone.push_back(std::move(one));
-      write_together(alone);
-    }
-  }
-}
-
-void Database::carry_out(std::vector<std::unique_ptr<Waiting>>& together) {
+void Database::carry_out(const std::vector<Work*>& together) {
   if (moved_) {
     throw Failure{Error(Code::Unavailable, "database " + file_ +
                                                ": the file was moved, replaced or deleted while it was open: put it "
                                                "back, or start this program again on the one that is there now")};
   }
   Transaction transaction(*writing_, "BEGIN IMMEDIATE");
-  for (const auto& one : together) one->work.write(*writing_);
+  for (const Work* one : together) one->write(*writing_);
   transaction.commit();
 }
 

@@ -1,5 +1,3 @@
-// An older version is read by undoing: a change holds what it replaced, so the first change of a place after a version
-// says what was there.
 #include "tinf/store/sqlite/fleet_view.h"
 
 #include <algorithm>
@@ -15,6 +13,8 @@ namespace {
 // Objects that one label, or an owner, leads to, and that are then put in order; where they are more, those that are
 // wanted are found in order.
 constexpr std::size_t kFew = 5000;
+
+using database::Undone;
 
 void check_retained(Connection& connection, StoreVersion version) {
   const StoreVersion floor = meta(connection, "floor");
@@ -42,9 +42,6 @@ std::vector<CopyRow> find_copies(Connection& connection, const FleetQuery& wante
   return copies;
 }
 
-// What was at a place that has changed since; a null object: nothing.
-using Undone = std::map<ObjectKey, FleetObject>;
-
 Undone undo(Connection& connection, const CopyRow& copy, const FleetQuery& wanted, const ObjectKey& after) {
   Undone undone;
   Query query = connection.query(
@@ -54,31 +51,11 @@ Undone undo(Connection& connection, const CopyRow& copy, const FleetQuery& wante
   while (query.step()) {
     const std::string_view namespace_name = query.text(0);
     if (!wanted.namespace_name.empty() && namespace_name != wanted.namespace_name) continue;
-    ObjectKey key{std::string(namespace_name), std::string(query.text(1))};
-    const auto [at, first] = undone.try_emplace(std::move(key));
-    if (!first) continue;
-    at->second.cluster = copy.cluster;
-    at->second.version = static_cast<StoreVersion>(query.number(2));
-    if (!query.null(3)) at->second.object = object_of(namespace_name, query.text(1), query.text(3));
+    undone.add(copy.cluster, ObjectKey{std::string(namespace_name), std::string(query.text(1))},
+               static_cast<StoreVersion>(query.number(2)),
+               query.null(3) ? std::optional<std::string_view>() : query.text(3));
   }
   return undone;
-}
-
-// False: the page is full.
-bool take(FleetPage& page, const FleetQuery& wanted, FleetObject object) {
-  if (!wanted.selects(*object.object)) return true;
-  if (wanted.limit > 0 && page.objects.size() == wanted.limit) {
-    page.more = true;
-    return false;
-  }
-  page.objects.push_back(std::move(object));
-  return true;
-}
-
-using KeyView = std::pair<std::string_view, std::string_view>;
-
-KeyView view(const ObjectKey& key) {
-  return {key.namespace_name, key.name};
 }
 
 // Objects by copy and key, with the rows that they stand in.
@@ -131,12 +108,6 @@ Found find(Connection& connection, const FleetQuery& wanted, const Rarest& rares
   return found;
 }
 
-// SQLite's lower() folds what holds_text() does.
-std::string folded(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 // Builds a slice of a page from what is there now and what was there before it changed.
 class PageReader {
  public:
@@ -145,23 +116,17 @@ class PageReader {
         wanted_(wanted),
         is_older_(so_far.page.version < now),
         so_far_(so_far),
-        page_(so_far.page),
+        builder_(wanted, so_far.page),
         rows_(rows),
         rarest_(rarest(connection, wanted)),
-        search_(folded(wanted.search)) {
+        search_(database::folded(wanted.search)) {
     if (rarest_.leads_to_few()) found_ = find(connection, wanted, rarest_);
   }
 
   // The part of the page that is of one copy. False: the page is full, or the slice.
   bool read(const CopyRow& copy, const ObjectKey& after) {
-    undone_ = is_older_ ? undo(connection_, copy, wanted_, after) : Undone();
-    then_ = undone_.begin();
-    const bool room = found_ ? read_found(copy, after) : read_rows(copy, after);
-    if (!room) return false;
-    for (; then_ != undone_.end(); ++then_) {
-      if (then_->second.object && !take(page_, wanted_, std::move(then_->second))) return false;
-    }
-    return true;
+    builder_.begin(copy.cluster, is_older_ ? undo(connection_, copy, wanted_, after) : Undone());
+    return (found_ ? read_found(copy, after) : read_rows(copy, after)) && builder_.end();
   }
 
  private:
@@ -171,7 +136,7 @@ class PageReader {
       if (!wanted_.namespace_name.empty() && at->first.namespace_name != wanted_.namespace_name) continue;
       Query query = connection_.query("SELECT version, body FROM object WHERE id = ?");
       query.bind(at->second);
-      if (query.step() && !meet(copy, view(at->first), query, 0)) return false;
+      if (query.step() && !meet(at->first, query, 0)) return false;
     }
     return true;
   }
@@ -190,44 +155,30 @@ class PageReader {
     query.bind(rarest_.label).bind(rarest_.value).bind(wanted_.owner).bind(search_);
     while (query.step()) {
       if (!wanted_.namespace_name.empty() && query.text(0) != wanted_.namespace_name) break;
-      const KeyView key(query.text(0), query.text(1));
-      if (!meet(copy, key, query, 2)) return false;
+      ObjectKey key{std::string(query.text(0)), std::string(query.text(1))};
+      if (!meet(key, query, 2)) return false;
       if (--rows_ > 0) continue;
-      so_far_.after = FleetPlace{copy.cluster, ObjectKey{std::string(key.first), std::string(key.second)}};
+      so_far_.after = FleetPlace{copy.cluster, std::move(key)};
       return false;
     }
     return true;
   }
 
-  // Takes an object that is there now, unless its row tells that it is not wanted, or what was in its place, after what
-  // was there before it. False: the page is full.
-  bool meet(const CopyRow& copy, KeyView key, const Query& row, int version_column) {
-    for (; then_ != undone_.end() && view(then_->first) < key; ++then_) {
-      if (then_->second.object && !take(page_, wanted_, std::move(then_->second))) return false;
-    }
-    FleetObject found;
-    if (then_ != undone_.end() && view(then_->first) == key) {
-      found = std::move((then_++)->second);
-      return !found.object || take(page_, wanted_, std::move(found));
-    }
-    if (row.null(version_column + 1)) return true;
-    found.cluster = copy.cluster;
-    found.version = static_cast<StoreVersion>(row.number(version_column));
-    found.object = object_of(key.first, key.second, row.text(version_column + 1));
-    return take(page_, wanted_, std::move(found));
+  bool meet(const ObjectKey& key, const Query& row, int version_column) {
+    return builder_.meet(
+        key.namespace_name, key.name, static_cast<StoreVersion>(row.number(version_column)),
+        row.null(version_column + 1) ? std::optional<std::string_view>() : row.text(version_column + 1));
   }
 
   Connection& connection_;
   const FleetQuery& wanted_;
   const bool is_older_;
   PageSoFar& so_far_;
-  FleetPage& page_;
+  database::PageBuilder builder_;
   std::size_t rows_;  // Still to be looked at in this slice.
   const Rarest rarest_;
   const std::string search_;
   std::optional<Found> found_;  // All that the rarest leads to, where they are few.
-  Undone undone_;               // Of the copy that is being read.
-  Undone::iterator then_;
 };
 
 }  // namespace

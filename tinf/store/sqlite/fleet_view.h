@@ -1,12 +1,11 @@
 // What an API reads of the file: pages, objects and changes over many clusters, each as of one moment.
 #pragma once
 
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "tinf/contract/fleet_store.h"
+#include "tinf/store/database/page_builder.h"
 #include "tinf/store/sqlite/connection.h"
 
 namespace tinf::sqlite {
@@ -14,16 +13,7 @@ namespace tinf::sqlite {
 // Which copies there are is read in the same transaction as what they hold: one that a cluster has just brought must
 // not be missing from what is as of a version that has it.
 
-// A page that is read a slice at a time, so that a query that selects little holds neither a connection nor a
-// transaction for long.
-struct PageSoFar {
-  FleetPage page;
-  std::optional<FleetPlace> after;  // Where to look on.
-  bool done = false;
-
-  PageSoFar() = default;
-  explicit PageSoFar(const FleetQuery& query) : after(query.after) {}
-};
+using database::PageSoFar;
 
 // Looks on at the next `rows` objects or so. The page's version is what its objects are as of: with a second slice the
 // query asks for the version of the first. Throws Failure; Expired where the log does not reach back to query.version.

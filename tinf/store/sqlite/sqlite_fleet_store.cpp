@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <boost/json.hpp>
-#include <deque>
 #include <set>
 
 #include "tinf/contract/history.h"
+#include "tinf/store/database/watch_feeds.h"
 #include "tinf/store/sqlite/fleet_view.h"
 #include "tinf/store/sqlite/sqlite_store.h"
 #include "tinf/wire/codec.h"
@@ -15,66 +14,29 @@
 namespace tinf {
 
 using namespace sqlite;
-namespace json = boost::json;
-
 namespace {
 
-constexpr std::size_t kBatchChanges = 256;   // Keeps one busy watch from holding the strand.
-constexpr std::size_t kSliceRows = 2000;     // Of a page, between two turns of others who read.
-constexpr std::size_t kFeedBytes = 8 << 20;  // Of one collection's latest changes.
+constexpr std::size_t kSliceRows = 2000;  // Of a page, between two turns of others who read.
 constexpr Duration kMeasureAgain = std::chrono::seconds(5);
 constexpr Duration kWarnAgain = std::chrono::minutes(10);
 constexpr std::uint64_t kAheadIsMuch = 1 << 30;
-
-// What the file says may have been written by hand: what cannot be read is left out.
-std::vector<ResourceInfo> offer_of_json(std::string_view text) {
-  boost::system::error_code error;
-  const json::value tree = json::parse({text.data(), text.size()}, error);
-  std::vector<ResourceInfo> offer;
-  if (error || !tree.is_array()) return offer;
-  for (const json::value& item : tree.get_array()) {
-    const json::object* one = item.if_object();
-    if (one == nullptr) continue;
-    const auto word = [&](const char* name) {
-      const json::value* value = one->if_contains(name);
-      return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-    };
-    const auto words = [&](const char* name) {
-      std::vector<std::string> out;
-      const json::value* value = one->if_contains(name);
-      if (value == nullptr || !value->is_array()) return out;
-      for (const json::value& each : value->get_array()) {
-        if (each.is_string()) out.emplace_back(each.get_string());
-      }
-      return out;
-    };
-    const auto flag = [&](const char* name) {
-      const json::value* value = one->if_contains(name);
-      return value != nullptr && value->is_bool() && value->get_bool();
-    };
-    offer.push_back(ResourceInfo{{word("group"), word("version"), word("resource")},
-                                 word("kind"),
-                                 word("singular"),
-                                 words("shortNames"),
-                                 words("categories"),
-                                 words("verbs"),
-                                 flag("namespaced"),
-                                 flag("preferred")});
-  }
-  return offer;
-}
-
-std::size_t cost(const FleetChange& change) {
-  return sizeof(change) + change.object->memory_bytes() + (change.previous ? change.previous->memory_bytes() : 0);
-}
 
 class SqliteFleetStore final : public FleetStore {
  public:
   SqliteFleetStore(Runtime& runtime, HistoryOptions options)
       : runtime_(runtime),
         shared_(std::make_unique<Shared>(options)),
-        alive_(std::make_shared<bool>(true)),
-        tasks_(runtime.executor) {}
+        feeds_(
+            runtime,
+            [this](std::string collection, std::set<std::string> clusters, StoreVersion from, std::size_t limit) {
+              auto function = [collection = std::move(collection), clusters = std::move(clusters), from,
+                               limit](Connection& connection) {
+                return read_changes(connection, collection, clusters, from, limit);
+              };
+              return shared_->database->read_elsewhere(std::move(function));
+            },
+            [this] { return shared_->history.floor(); }),
+        alive_(std::make_shared<bool>(true)) {}
 
   Result<void> open_file(const std::string& file);
 
@@ -86,7 +48,9 @@ class SqliteFleetStore final : public FleetStore {
   Task<Result<std::optional<FleetObject>>> get(std::string collection, FleetPlace place) const override;
   Task<Result<FleetPage>> list(FleetQuery query) const override;
   Result<std::unique_ptr<FleetWatch>> watch(std::string collection, StoreVersion from,
-                                            std::vector<std::string> clusters) override;
+                                            std::vector<std::string> clusters) override {
+    return feeds_.open(std::move(collection), from, std::move(clusters));
+  }
   StoreVersion version() const override { return shared_->history.version(); }
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
   std::vector<FleetCluster> clusters() const override;
@@ -94,30 +58,11 @@ class SqliteFleetStore final : public FleetStore {
   void on_clusters(std::function<void()> callback) override { on_clusters_.push_back(std::move(callback)); }
 
  private:
-  class Watch;
   struct KnownCopy {
     std::shared_ptr<Copy> copy;
     bool open = false;
   };
-  // The latest changes of a collection, read once for all who watch it. Those who are further behind read for
-  // themselves.
-  struct Feed {
-    explicit Feed(StoreVersion at) : from(at), upto(at) {}
-
-    StoreVersion from;  // It has every change after this one,
-    StoreVersion upto;  // and up to this one.
-    std::deque<FleetChange> changes;
-    std::size_t bytes = 0;
-    bool reading = false;
-    std::optional<Error> failure;  // Of the last reading.
-  };
-  struct Watched {
-    std::list<Watch*> watches;
-    std::shared_ptr<Feed> feed;  // While somebody watches.
-  };
-
   void load(Connection& connection, bool goes_on);
-  Task<void> read_on(std::string collection, std::shared_ptr<Feed> feed);
   void tell_committed();
   void on_committed(const std::set<CopyName>& changed, StoreVersion version);
   void measure();
@@ -129,127 +74,14 @@ class SqliteFleetStore final : public FleetStore {
   const std::unique_ptr<Shared> shared_;
   std::map<std::pair<std::string, std::string>, KnownCopy> copies_;  // By cluster and collection.
   std::map<std::string, FleetCluster> clusters_;
-  std::set<std::string> unsaved_;           // Of those what the file does not say yet.
-  std::map<std::string, Watched> watched_;  // By collection. Never shrinks: watches refer to its elements.
+  std::set<std::string> unsaved_;  // Of those what the file does not say yet.
   VersionWaiters versions_;
-  StoreVersion heard_ = 0;  // Of all changes up to here on_committed() was told: version() may be ahead of it.
   std::vector<std::function<void()>> on_clusters_;
   std::shared_ptr<Gauge> file_bytes_, ahead_bytes_, version_gauge_;
   TimePoint measured_at_{};
   TimePoint warned_at_{};
+  database::WatchFeeds feeds_;
   const std::shared_ptr<bool> alive_;  // For what the writing thread has posted.
-  TaskGroup tasks_;
-};
-
-// A position in the history: a slow reader costs nothing but its own expiry.
-class SqliteFleetStore::Watch final : public FleetWatch {
- public:
-  Watch(SqliteFleetStore& store, std::string collection, StoreVersion from, std::vector<std::string> clusters)
-      : store_(store),
-        collection_(std::move(collection)),
-        clusters_(clusters.begin(), clusters.end()),
-        watched_(store.watched_[collection_]),
-        position_(from),
-        changed_at_(store.heard_) {
-    place_ = watched_.watches.insert(watched_.watches.end(), this);
-  }
-  ~Watch() override {
-    watched_.watches.erase(place_);
-    if (watched_.watches.empty()) watched_.feed = nullptr;
-  }
-
-  Task<Result<FleetBatch>> next(TimePoint deadline) override {
-    while (true) {
-      if (cut_) co_return Error(Code::Cancelled, "the watch of " + collection_ + " was cut");
-      if (has_news()) {
-        if (!watched_.feed) watched_.feed = std::make_shared<Feed>(position_);
-        const auto feed = watched_.feed;
-        if (position_ < std::max(feed->from, store_.shared_->history.floor())) {
-          auto batch = co_await read();
-          if (!batch) co_return batch;
-          position_ = batch->version;
-          if (!batch->changes.empty()) co_return batch;
-          continue;
-        }
-        if (position_ < feed->upto) {
-          FleetBatch batch = take(*feed);
-          position_ = batch.version;
-          if (!batch.changes.empty()) co_return batch;
-          continue;
-        }
-        if (feed->failure) co_return *std::exchange(feed->failure, std::nullopt);
-        if (!feed->reading && feed->upto < position_) {
-          // It stands where the collection last changed, below the log's floor perhaps. Whoever is as far behind as
-          // that reads for itself.
-          watched_.feed = std::make_shared<Feed>(position_);
-          continue;
-        }
-        if (!feed->reading) {
-          feed->reading = true;
-          store_.tasks_.spawn(store_.read_on(collection_, feed));
-        }
-      } else {
-        position_ = std::max(position_, store_.heard_);
-      }
-      if (!co_await changed_.wait_until(store_.runtime_.clock, deadline)) {
-        FleetBatch nothing;
-        nothing.version = position_;
-        co_return nothing;
-      }
-    }
-  }
-
-  void cut() override {
-    cut_ = true;
-    changed_.notify();
-  }
-
-  // A copy of this cluster has changed, at `version` for the last time.
-  void hear(const std::string& cluster, StoreVersion version) {
-    if (!is_about(cluster)) return;
-    changed_at_ = std::max(changed_at_, version);
-    changed_.notify();
-  }
-  // Who has heard all need not fall back to when it last looked, which may be below the log's floor now.
-  void catch_up(StoreVersion heard) {
-    if (!has_news()) position_ = std::max(position_, heard);
-  }
-  void wake_for_news() {
-    if (has_news()) changed_.notify();
-  }
-
- private:
-  bool is_about(const std::string& cluster) const { return clusters_.empty() || clusters_.contains(cluster); }
-  bool has_news() const { return changed_at_ > position_; }
-
-  FleetBatch take(const Feed& feed) const {
-    FleetBatch batch;
-    auto at = std::ranges::upper_bound(feed.changes, position_, {}, &FleetChange::version);
-    for (; at != feed.changes.end() && batch.changes.size() < kBatchChanges; ++at) {
-      if (is_about(at->cluster)) batch.changes.push_back(*at);
-    }
-    batch.version = at == feed.changes.end() ? feed.upto : batch.changes.back().version;
-    return batch;
-  }
-
-  Task<Result<FleetBatch>> read() {
-    auto function = [collection = collection_, clusters = clusters_, from = position_](Connection& connection) {
-      return read_changes(connection, collection, clusters, from, kBatchChanges);
-    };
-    co_return co_await store_.shared_->database->read_elsewhere(std::move(function));
-  }
-
-  SqliteFleetStore& store_;
-  const std::string collection_;
-  const std::set<std::string> clusters_;  // Empty: all.
-  Watched& watched_;
-  std::list<Watch*>::iterator place_;
-  StoreVersion position_;
-  // Where what it is about changed last, as far as it was told: what it has seen up to there needs no reading. Before
-  // it was opened anything may have changed.
-  StoreVersion changed_at_;
-  bool cut_ = false;
-  Signal changed_;
 };
 
 void SqliteFleetStore::load(Connection& connection, bool goes_on) {
@@ -264,7 +96,7 @@ void SqliteFleetStore::load(Connection& connection, bool goes_on) {
     cluster.name = known.text(0);
     cluster.uid = known.text(1);
     cluster.kubernetes = known.text(2);
-    cluster.offer = offer_of_json(known.text(3));
+    cluster.offer = database::offer_of_json(known.text(3));
     clusters_.emplace(cluster.name, cluster);
   }
   Query copies = connection.query(
@@ -290,7 +122,7 @@ Result<void> SqliteFleetStore::open_file(const std::string& file) {
       file, [this](Connection& connection, bool goes_on) { load(connection, goes_on); }, [this] { tell_committed(); });
   if (!database) return database.error();
   shared_->history.stored();
-  heard_ = version();
+  feeds_.heard({}, version());
   shared_->database = std::move(*database);
   Metrics& metrics = runtime_.metrics;
   file_bytes_ = metrics.gauge("tinf_store_file_bytes", "The database's file.");
@@ -305,7 +137,6 @@ void SqliteFleetStore::tell_committed() {
   const bool resources = std::exchange(shared_->resources_changed, false);
   auto changed = std::exchange(shared_->changed, {});
   if (changed.empty() && !resources) return;
-  // In one piece: heard_ must not be ahead of what a watch of any collection was told.
   asio::post(runtime_.executor, [this, alive = std::weak_ptr(alive_), changed = std::move(changed), resources,
                                  version = shared_->history.version()] {
     if (!alive.lock()) return;
@@ -315,37 +146,9 @@ void SqliteFleetStore::tell_committed() {
 }
 
 void SqliteFleetStore::on_committed(const std::set<CopyName>& changed, StoreVersion version) {
-  for (const CopyName& copy : changed) {
-    auto& watches = watched_[copy.collection].watches;
-    for (Watch* watch : watches) watch->catch_up(heard_);
-    for (Watch* watch : watches) watch->hear(copy.cluster, version);
-  }
-  heard_ = std::max(heard_, version);
+  feeds_.heard(changed, version);
   versions_.notify();
   if (runtime_.clock.now() - measured_at_ >= kMeasureAgain) measure();
-}
-
-Task<void> SqliteFleetStore::read_on(std::string collection, std::shared_ptr<Feed> feed) {
-  auto function = [collection, from = feed->upto](Connection& connection) {
-    return read_changes(connection, collection, {}, from, kBatchChanges);
-  };
-  auto batch = co_await shared_->database->read_elsewhere(std::move(function));
-  feed->reading = false;
-  if (batch) {
-    feed->upto = batch->version;
-    for (FleetChange& change : batch->changes) {
-      feed->bytes += cost(change);
-      feed->changes.push_back(std::move(change));
-    }
-    while (feed->bytes > kFeedBytes && !feed->changes.empty()) {
-      feed->from = feed->changes.front().version;
-      feed->bytes -= cost(feed->changes.front());
-      feed->changes.pop_front();
-    }
-  } else {
-    feed->failure = batch.error();
-  }
-  for (Watch* watch : watched_[collection].watches) watch->wake_for_news();
 }
 
 void SqliteFleetStore::measure() {
@@ -448,12 +251,6 @@ Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
     so_far = std::move(*read);
     query.version = so_far.page.version;
   }
-}
-
-Result<std::unique_ptr<FleetWatch>> SqliteFleetStore::watch(std::string collection, StoreVersion from,
-                                                            std::vector<std::string> clusters) {
-  if (const StoreVersion floor = shared_->history.floor(); from < floor) return too_old(from, floor);
-  return std::unique_ptr<FleetWatch>(std::make_unique<Watch>(*this, std::move(collection), from, std::move(clusters)));
 }
 
 Task<Result<void>> SqliteFleetStore::reach(StoreVersion wanted, TimePoint deadline) {

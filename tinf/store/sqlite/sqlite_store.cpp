@@ -4,22 +4,6 @@
 #include <limits>
 
 namespace tinf::sqlite {
-namespace {
-
-bool before(const ObjectPtr& a, const ObjectPtr& b) {
-  return std::pair(a->namespace_name(), a->name()) < std::pair(b->namespace_name(), b->name());
-}
-
-}  // namespace
-
-ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std::string_view body) {
-  ParseOptions as_it_is;
-  as_it_is.keep_managed_fields = true;
-  auto object = Object::parse(body, as_it_is);
-  const bool it = object && (*object)->namespace_name() == namespace_name && (*object)->name() == name;
-  return it ? std::move(*object) : Object::of_key(namespace_name, name);
-}
-
 Work work_on(Shared& shared, std::shared_ptr<Copy> copy, std::function<void(Connection&)> change, std::size_t rows) {
   Work work;
   work.rows = rows;
@@ -106,18 +90,10 @@ Task<Result<void>> SqliteStore::write(std::function<void(Connection&)> change, s
 }
 
 Task<Result<void>> SqliteStore::replace(Snapshot all) {
-  if (std::ranges::find(all.objects, nullptr) != all.objects.end())
-    co_return Error(Code::Invalid, "a list holds a null object: nothing was stored");
-  std::ranges::stable_sort(all.objects, before);
-  // A set in pages may name a key twice; the later state wins.
-  std::vector<ObjectPtr> objects;
-  objects.reserve(all.objects.size());
-  for (ObjectPtr& object : all.objects) {
-    if (!objects.empty() && !before(objects.back(), object)) objects.pop_back();
-    objects.push_back(std::move(object));
-  }
-  const std::size_t rows = objects.size() + 1;
-  auto change = [&shared = shared_, copy = copy_, scope = scope_, objects = std::move(objects),
+  auto ordered = database::in_key_order(std::move(all.objects));
+  if (!ordered) co_return ordered.error();
+  const std::size_t rows = ordered->size() + 1;
+  auto change = [&shared = shared_, copy = copy_, scope = scope_, objects = std::move(*ordered),
                  version = std::move(all.version)](Connection& connection) {
     copy->replace(connection, shared.history, scope, objects, version);
   };
@@ -125,11 +101,7 @@ Task<Result<void>> SqliteStore::replace(Snapshot all) {
 }
 
 Task<Result<void>> SqliteStore::apply(EventBatch changes) {
-  for (const WatchEvent& event : changes.events) {
-    if (event.type == EventType::Deleted || event.object) continue;
-    co_return Error(Code::Invalid, "event " + std::string(to_string(event.type)) + " of \"" + event.key.to_string() +
-                                       "\" carries no object: nothing of its batch was stored");
-  }
+  if (auto checked = database::check(changes.events); !checked) co_return checked;
   const std::size_t rows = changes.events.size() + 1;
   auto change = [&shared = shared_, copy = copy_, scope = scope_, batch = std::move(changes)](Connection& connection) {
     copy->apply(connection, shared.history, scope, batch.events, batch.version);

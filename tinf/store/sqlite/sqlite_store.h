@@ -5,17 +5,13 @@
 #include <set>
 
 #include "tinf/contract/store.h"
+#include "tinf/store/database/watch_feeds.h"
 #include "tinf/store/sqlite/copy.h"
 #include "tinf/store/sqlite/database.h"
 
 namespace tinf::sqlite {
 
-// Collection first: what watches of one collection hear stands together.
-struct CopyName {
-  std::string collection;
-  std::string cluster;
-  auto operator<=>(const CopyName&) const = default;
-};
+using database::CopyName;
 
 // What the copies of one file share: the file, its history, and who wants to know of changes. Outlives the copies.
 struct Shared {
@@ -28,8 +24,7 @@ struct Shared {
   std::unique_ptr<Database> database;  // The first to go: until then its thread uses the rest.
 };
 
-// What a body in the file is as an object: its key and nothing else where it can no longer be read.
-ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std::string_view body);
+using database::object_of;
 
 // Guarantees what StoreReader and StoreWriter say. Nothing of an object stays in memory: reading goes to the file, on
 // the calling thread. A write returns when it is stored; where the file fails, Unavailable says how, and nothing of it

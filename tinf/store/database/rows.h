@@ -1,0 +1,54 @@
+// What the rows of a database say of objects, copies and clusters, whichever database it is.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tinf/base/result.h"
+#include "tinf/object/fingerprint.h"
+#include "tinf/object/object.h"
+#include "tinf/object/resource.h"
+#include "tinf/object/watch_event.h"
+
+namespace tinf::database {
+
+// What stands in the row of a copy: one resource of one cluster.
+struct CopyState {
+  std::int64_t row = 0;  // 0: it has none yet.
+  Resource resource;     // In the version that its objects were last written in.
+  std::string wanted;    // The id of the scope that it was last written for.
+  std::string position;  // Empty: it is not what any position stands for.
+  Fingerprint fingerprint;
+
+  // Written for `scope` now, and where that says so, up to `version`.
+  void stand_at(const Scope& scope, const ResourceVersion& version);
+};
+
+// What an object is found by beside its key; sorted.
+struct Marks {
+  std::vector<std::pair<std::string, std::string>> labels;
+  std::vector<std::string> owners;  // Their uids.
+
+  static Marks of(const Object& object);
+};
+
+// What a body is as an object: its key and nothing else where it can no longer be read.
+ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std::string_view body);
+
+// ASCII letters in their small form: what holds_text() does not tell apart.
+std::string folded(std::string text);
+
+// The set that replaces another, in key order. A set in pages may name a key twice; the later state wins.
+// Invalid: there is a null among them.
+Result<std::vector<ObjectPtr>> in_key_order(std::vector<ObjectPtr> objects);
+
+// Invalid: an event that needs an object carries none.
+Result<void> check(const std::vector<WatchEvent>& events);
+
+// What a cluster offers, as wire::encode_resources() wrote it. It may have been altered by hand: what cannot be read is
+// left out.
+std::vector<ResourceInfo> offer_of_json(std::string_view text);
+
+}  // namespace tinf::database
