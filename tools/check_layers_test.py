@@ -89,7 +89,7 @@ class CheckLayers(unittest.TestCase):
 
     def test_a_third_party_belongs_to_its_driver(self):
         self.assert_accepted({"tinf/transport/mqtt/a.cpp": "#include <mosquitto.h>\n", "tinf/kube/a.cpp": "#include <curl/curl.h>\n"})
-        for header in ("mosquitto.h", "curl/curl.h", "sqlite3.h", "boost/beast/http.hpp", "CLI/CLI.hpp", "yaml-cpp/yaml.h"):
+        for header in ("mosquitto.h", "curl/curl.h", "sqlite3.h", "libpq-fe.h", "boost/beast/http.hpp", "CLI/CLI.hpp", "yaml-cpp/yaml.h"):
             self.assert_refused({"tinf/wire/a.cpp": f"#include <{header}>\n"}, f"<{header}>")
         self.assert_refused({"tinf/kube/a.cpp": "#include <mosquitto.h>\n"}, "only tinf/transport/mqtt/ may")
 
