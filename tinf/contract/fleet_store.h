@@ -145,21 +145,37 @@ class FleetReader {
 
   // Called on the strand when clusters() or the resources of scopes() have changed.
   virtual void on_clusters(std::function<void()> callback) = 0;
+
+  // Unavailable: what it stands on, as a database, cannot be reached now; the message names it and the remedy. It is
+  // tried again meanwhile. What is said is what was last seen: nothing is asked for this.
+  virtual Result<void> reachable() const { return Result<void>(); }
 };
 
+// Several processes may write into one store that outlives them, as a database. Each cluster is held by one of them at
+// a time: by whoever writes of it first, until that process leaves or is not heard of for a while. What another process
+// holds is refused as Conflict, and the message names that process; readers have it all the same.
 class FleetStore : public FleetReader {
  public:
   // The copy of one scope of one cluster, as it was left if there was one: also of another scope of the same resource,
   // whose objects then differ from what is wanted, and of another version of its API. One at a time of each cluster
   // and resource. Its version() is empty where what is held is not what a position stands for.
-  // AlreadyExists: it is open.
+  // AlreadyExists: it is open. Conflict: another process holds the cluster; ask again in a while.
   virtual Result<std::unique_ptr<Store>> open(const std::string& cluster, const Scope& scope) = 0;
 
   // Deletes a copy, object by object for those who watch; with `only_if_empty`, no object. Conflict: it is open, or is
-  // to be empty and is not, also by what was still being written.
+  // to be empty and is not, also by what was still being written; or another process holds the cluster.
   virtual Task<Result<void>> forget(std::string cluster, Resource resource, bool only_if_empty) = 0;
 
+  // Conflict: another process holds it, and says what is known of it.
   virtual Task<Result<void>> put_cluster(FleetCluster cluster) = 0;
+
+  // The process that holds a cluster, in words for people, if that is another than this one; as it was last seen:
+  // nothing is asked for this. A cluster that this process held is taken over where it was not heard of, as while it
+  // was stopped: its copies that are open here take no more writes from then on (Conflict), and are to be closed.
+  virtual std::optional<std::string> held_by_another(const std::string& cluster) const {
+    (void)cluster;
+    return std::nullopt;
+  }
 
   // What it takes of the process's memory beside its copies' memory_bytes(): bytes.
   virtual std::size_t memory_bytes() const = 0;
