@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
-#include "tinf/object/search.h"
 
 namespace tinf::database {
 
