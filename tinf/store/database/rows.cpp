@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
-
 namespace tinf::database {
 
 namespace json = boost::json;
@@ -32,6 +31,12 @@ Marks Marks::of(const Object& object) {
   marks.owners = object.owner_uids();
   std::ranges::sort(marks.owners);
   return marks;
+}
+
+std::string Marks::labels_json() const {
+  json::object all;
+  for (const auto& [name, value] : labels) all[name] = value;
+  return json::serialize(all);
 }
 
 ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std::string_view body) {

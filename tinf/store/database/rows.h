@@ -32,6 +32,8 @@ struct Marks {
   std::vector<std::string> owners;  // Their uids.
 
   static Marks of(const Object& object);
+  // The labels as a JSON object.
+  std::string labels_json() const;
 };
 
 // What a body is as an object: its key and nothing else where it can no longer be read.

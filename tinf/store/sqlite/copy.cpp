@@ -185,10 +185,12 @@ void Copy::name(Connection& connection, const Scope& scope) {
 
 void Copy::insert(Connection& connection, History& history, const Object& object) {
   const StoreVersion version = history.added(connection, now_.row, object.namespace_name(), object.name());
+  const Marks marks = Marks::of(object);
+  const std::string labels = marks.labels_json();
   connection
       .query(
-          "INSERT INTO object(scope, namespace, name, uid, resource_version, version, hash_high, hash_low, body)"
-          " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+          "INSERT INTO object(scope, namespace, name, uid, resource_version, version, hash_high, hash_low, labels,"
+          " body) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(now_.row)
       .bind(object.namespace_name())
       .bind(object.name())
@@ -197,9 +199,10 @@ void Copy::insert(Connection& connection, History& history, const Object& object
       .bind(version)
       .bind(sql(object.hash().high))
       .bind(sql(object.hash().low))
+      .bind(labels)
       .bind(object.raw())
       .run();
-  mark(connection, connection.last_row(), Marks(), Marks::of(object));
+  mark(connection, connection.last_row(), Marks(), marks);
   now_.fingerprint.add(object.hash());
 }
 
@@ -229,26 +232,32 @@ void Copy::mark(Connection& connection, std::int64_t object, const Marks& old, c
   differences(
       old.labels, now.labels,
       [&](const auto& label) {
-        connection.query("DELETE FROM label WHERE name = ? AND value = ? AND object = ?")
+        connection.query("DELETE FROM label WHERE name = ? AND value = ? AND scope = ? AND object = ?")
             .bind(label.first)
             .bind(label.second)
+            .bind(now_.row)
             .bind(object)
             .run();
       },
       [&](const auto& label) {
-        connection.query("INSERT OR IGNORE INTO label VALUES(?, ?, ?)")
+        connection.query("INSERT OR IGNORE INTO label VALUES(?, ?, ?, ?)")
             .bind(label.first)
             .bind(label.second)
+            .bind(now_.row)
             .bind(object)
             .run();
       });
   differences(
       old.owners, now.owners,
       [&](const auto& uid) {
-        connection.query("DELETE FROM owner WHERE uid = ? AND object = ?").bind(uid).bind(object).run();
+        connection.query("DELETE FROM owner WHERE uid = ? AND scope = ? AND object = ?")
+            .bind(uid)
+            .bind(now_.row)
+            .bind(object)
+            .run();
       },
       [&](const auto& uid) {
-        connection.query("INSERT OR IGNORE INTO owner VALUES(?, ?)").bind(uid).bind(object).run();
+        connection.query("INSERT OR IGNORE INTO owner VALUES(?, ?, ?)").bind(uid).bind(now_.row).bind(object).run();
       });
 }
 
@@ -259,16 +268,21 @@ void Copy::update(Connection& connection, History& history, const Row& row, cons
     return;
   }
   const StoreVersion version = history.modified(connection, row.id, row.version, row.bytes);
+  const Marks marks = Marks::of(object);
+  const std::string labels = marks.labels_json();
   connection
-      .query("UPDATE object SET resource_version = ?, version = ?, hash_high = ?, hash_low = ?, body = ? WHERE id = ?")
+      .query(
+          "UPDATE object SET resource_version = ?, version = ?, hash_high = ?, hash_low = ?, labels = ?, body = ?"
+          " WHERE id = ?")
       .bind(object.resource_version())
       .bind(version)
       .bind(sql(object.hash().high))
       .bind(sql(object.hash().low))
+      .bind(labels)
       .bind(object.raw())
       .bind(row.id)
       .run();
-  mark(connection, row, Marks::of(object));
+  mark(connection, row, marks);
   now_.fingerprint.remove(row.hash);
   now_.fingerprint.add(object.hash());
 }

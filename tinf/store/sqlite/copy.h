@@ -62,8 +62,8 @@ class Copy {
   void insert(Connection& connection, History& history, const Object& object);
   void update(Connection& connection, History& history, const Row& row, const Object& object);
   void remove(Connection& connection, History& history, const Row& row);
-  static void mark(Connection& connection, const Row& row, const Marks& now);
-  static void mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now);
+  void mark(Connection& connection, const Row& row, const Marks& now);
+  void mark(Connection& connection, std::int64_t object, const Marks& old, const Marks& now);
   void keep(Connection& connection);
   void count_anew(Connection& connection);
 

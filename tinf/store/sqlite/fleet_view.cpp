@@ -58,10 +58,10 @@ Undone undo(Connection& connection, const CopyRow& copy, const FleetQuery& wante
   return undone;
 }
 
-// Objects by copy and key, with the rows that they stand in.
-using Found = std::map<std::int64_t, std::map<ObjectKey, std::int64_t>>;
+// Objects of one copy, with the rows that they stand in.
+using Found = std::map<ObjectKey, std::int64_t>;
 
-// What leads to the fewest objects of all that a query requires, and to how many, up to a bound.
+// What leads to the fewest objects of a copy of all that a query requires, and to how many, up to a bound.
 struct Rarest {
   std::string_view label, value;  // Of no name: none is required.
   bool is_owner = false;
@@ -70,17 +70,18 @@ struct Rarest {
   bool leads_to_few() const { return objects < kFew; }
 };
 
-Rarest rarest(Connection& connection, const FleetQuery& wanted) {
+Rarest rarest(Connection& connection, const FleetQuery& wanted, const CopyRow& copy) {
   Rarest rarest;
   for (const auto& [name, value] : wanted.labels.required()) {
-    Query query = connection.query("SELECT count(*) FROM (SELECT 1 FROM label WHERE name = ? AND value = ? LIMIT ?)");
-    query.bind(name).bind(value).bind(std::int64_t(kFew));
+    Query query = connection.query(
+        "SELECT count(*) FROM (SELECT 1 FROM label WHERE name = ? AND value = ? AND scope = ? LIMIT ?)");
+    query.bind(name).bind(value).bind(copy.row).bind(std::int64_t(kFew));
     const auto objects = query.step() ? static_cast<std::size_t>(query.number(0)) : 0;
     if (rarest.label.empty() || objects < rarest.objects) rarest = Rarest{name, value, false, objects};
   }
   if (!wanted.owner.empty()) {
-    Query query = connection.query("SELECT count(*) FROM (SELECT 1 FROM owner WHERE uid = ? LIMIT ?)");
-    query.bind(wanted.owner).bind(std::int64_t(kFew));
+    Query query = connection.query("SELECT count(*) FROM (SELECT 1 FROM owner WHERE uid = ? AND scope = ? LIMIT ?)");
+    query.bind(wanted.owner).bind(copy.row).bind(std::int64_t(kFew));
     const auto objects = query.step() ? static_cast<std::size_t>(query.number(0)) : 0;
     if (objects < rarest.objects) {
       rarest.is_owner = true;
@@ -90,22 +91,28 @@ Rarest rarest(Connection& connection, const FleetQuery& wanted) {
   return rarest;
 }
 
-Found find(Connection& connection, const FleetQuery& wanted, const Rarest& rarest) {
+Found find(Connection& connection, const FleetQuery& wanted, const CopyRow& copy, const Rarest& rarest) {
   Found found;
-  Query query =
-      connection.query(rarest.is_owner ? "SELECT o.scope, o.namespace, o.name, o.id FROM owner w"
-                                         " CROSS JOIN object o ON o.id = w.object WHERE w.uid = ?"
-                                       : "SELECT o.scope, o.namespace, o.name, o.id FROM label l"
-                                         " CROSS JOIN object o ON o.id = l.object WHERE l.name = ? AND l.value = ?");
+  if (rarest.objects == 0) return found;
+  Query query = connection.query(
+      rarest.is_owner ? "SELECT o.namespace, o.name, o.id FROM owner w CROSS JOIN object o ON o.id = w.object"
+                        " WHERE w.uid = ? AND w.scope = ?"
+                      : "SELECT o.namespace, o.name, o.id FROM label l CROSS JOIN object o ON o.id = l.object"
+                        " WHERE l.name = ? AND l.value = ? AND l.scope = ?");
   if (rarest.is_owner) {
     query.bind(wanted.owner);
   } else {
     query.bind(rarest.label).bind(rarest.value);
   }
-  while (query.step()) {
-    found[query.number(0)].emplace(ObjectKey{std::string(query.text(1)), std::string(query.text(2))}, query.number(3));
-  }
+  query.bind(copy.row);
+  while (query.step())
+    found.emplace(ObjectKey{std::string(query.text(0)), std::string(query.text(1))}, query.number(2));
   return found;
+}
+
+// Whether a text that a label holds stands in the labels' JSON as it is.
+bool is_plain_in_json(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c >= ' ' && c != '"' && c != '\\' && c != '\x7f'; });
 }
 
 // Builds a slice of a page from what is there now and what was there before it changed.
@@ -118,50 +125,53 @@ class PageReader {
         so_far_(so_far),
         builder_(wanted, so_far.page),
         rows_(rows),
-        rarest_(rarest(connection, wanted)),
-        search_(database::folded(wanted.search)) {
-    if (rarest_.leads_to_few()) found_ = find(connection, wanted, rarest_);
-  }
+        search_(is_plain_in_json(wanted.search) ? database::folded(wanted.search) : std::string()) {}
 
   // The part of the page that is of one copy. False: the page is full, or the slice.
   bool read(const CopyRow& copy, const ObjectKey& after) {
+    const Rarest least = rarest(connection_, wanted_, copy);
     builder_.begin(copy.cluster, is_older_ ? undo(connection_, copy, wanted_, after) : Undone());
-    return (found_ ? read_found(copy, after) : read_rows(copy, after)) && builder_.end();
+    return (least.leads_to_few() ? read_found(copy, after, least) : read_rows(copy, after, least)) && builder_.end();
   }
 
  private:
-  bool read_found(const CopyRow& copy, const ObjectKey& after) {
-    const auto& objects = (*found_)[copy.row];
+  bool read_found(const CopyRow& copy, const ObjectKey& after, const Rarest& least) {
+    const Found objects = find(connection_, wanted_, copy, least);
     for (auto at = objects.upper_bound(after); at != objects.end(); ++at) {
       if (!wanted_.namespace_name.empty() && at->first.namespace_name != wanted_.namespace_name) continue;
       Query query = connection_.query("SELECT version, body FROM object WHERE id = ?");
       query.bind(at->second);
       if (query.step() && !meet(at->first, query, 0)) return false;
+      if (!goes_on(copy, at->first)) return false;
     }
     return true;
   }
 
-  // In the order of the index; a body is read only of what may be selected, as far as rows beside it tell.
-  bool read_rows(const CopyRow& copy, const ObjectKey& after) {
+  // In the order of the index; a body is read only of what may be selected, as far as the row tells without it.
+  bool read_rows(const CopyRow& copy, const ObjectKey& after, const Rarest& least) {
     Query query = connection_.query(
         "SELECT o.namespace, o.name, o.version, CASE WHEN"
-        " (?4 = '' OR EXISTS (SELECT 1 FROM label l WHERE l.name = ?4 AND l.value = ?5 AND l.object = o.id))"
-        " AND (?6 = '' OR EXISTS (SELECT 1 FROM owner w WHERE w.uid = ?6 AND w.object = o.id))"
-        " AND (?7 = '' OR instr(lower(o.name), ?7) OR instr(lower(o.namespace), ?7)"
-        " OR EXISTS (SELECT 1 FROM label l WHERE l.object = o.id"
-        " AND (instr(lower(l.name), ?7) OR instr(lower(l.value), ?7)))) THEN o.body END"
+        " (?4 = '' OR EXISTS (SELECT 1 FROM label l WHERE l.name = ?4 AND l.value = ?5 AND l.scope = ?1 AND l.object = "
+        "o.id))"
+        " AND (?6 = '' OR EXISTS (SELECT 1 FROM owner w WHERE w.uid = ?6 AND w.scope = ?1 AND w.object = o.id))"
+        " AND (?7 = '' OR instr(lower(o.name), ?7) OR instr(lower(o.namespace), ?7) OR instr(lower(o.labels), ?7))"
+        " THEN o.body END"
         " FROM object o WHERE o.scope = ?1 AND (o.namespace, o.name) > (?2, ?3) ORDER BY o.namespace, o.name");
     query.bind(copy.row).bind(after.namespace_name).bind(after.name);
-    query.bind(rarest_.label).bind(rarest_.value).bind(wanted_.owner).bind(search_);
+    query.bind(least.label).bind(least.value).bind(wanted_.owner).bind(search_);
     while (query.step()) {
       if (!wanted_.namespace_name.empty() && query.text(0) != wanted_.namespace_name) break;
-      ObjectKey key{std::string(query.text(0)), std::string(query.text(1))};
-      if (!meet(key, query, 2)) return false;
-      if (--rows_ > 0) continue;
-      so_far_.after = FleetPlace{copy.cluster, std::move(key)};
-      return false;
+      const ObjectKey key{std::string(query.text(0)), std::string(query.text(1))};
+      if (!meet(key, query, 2) || !goes_on(copy, key)) return false;
     }
     return true;
+  }
+
+  // False: so much has been looked at for now.
+  bool goes_on(const CopyRow& copy, const ObjectKey& looked_at) {
+    if (--rows_ > 0) return true;
+    so_far_.after = FleetPlace{copy.cluster, looked_at};
+    return false;
   }
 
   bool meet(const ObjectKey& key, const Query& row, int version_column) {
@@ -175,10 +185,8 @@ class PageReader {
   const bool is_older_;
   PageSoFar& so_far_;
   database::PageBuilder builder_;
-  std::size_t rows_;  // Still to be looked at in this slice.
-  const Rarest rarest_;
-  const std::string search_;
-  std::optional<Found> found_;  // All that the rarest leads to, where they are few.
+  std::size_t rows_;          // Still to be looked at in this slice.
+  const std::string search_;  // Empty: none, or one that only the body can tell.
 };
 
 }  // namespace

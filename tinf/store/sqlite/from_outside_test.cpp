@@ -159,21 +159,5 @@ TEST_F(SqliteFileFromOutside, WhatIsNotHeardOfYetIsNotCalledPresent) {
   EXPECT_FALSE(store->clusters().front().present);
 }
 
-TEST_F(SqliteFileFromOutside, AFileOfTheFirstVersionIsTakenOver) {
-  open();
-  fill(10);
-  const StoreVersion told = store->version();
-  close();
-  run("/*test*/ DROP INDEX label_object; PRAGMA user_version = 1");
-  open();
-  EXPECT_EQ(number("/*test*/ PRAGMA user_version"), 2);
-  EXPECT_EQ(number("/*test*/ SELECT count(*) FROM sqlite_schema WHERE name = 'label_object'"), 1);
-  EXPECT_EQ(store->version(), told);
-  FleetQuery query;
-  query.collection = "configmaps";
-  query.search = "web";
-  EXPECT_EQ(loop.await(store->list(query))->objects.size(), 10u);
-}
-
 }  // namespace
 }  // namespace tinf

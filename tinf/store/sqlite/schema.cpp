@@ -93,9 +93,61 @@ CREATE VIEW changes AS
          h.previous
   FROM change h JOIN scope s ON s.id = h.scope JOIN cluster c ON c.id = s.cluster;
 )sql",
-    // From an object to its labels: a search looks at them where the object is, in order and a slice at a time.
+    // Labels stand in the object's row, where a search looks at them without reading the body; a label and an owner
+    // lead to objects copy by copy, as pages are read.
     R"sql(
-CREATE INDEX label_object ON label(object);
+DROP VIEW objects;
+DROP VIEW events;
+DROP INDEX object_key;
+ALTER TABLE object RENAME TO object_1;
+CREATE TABLE object(
+  id INTEGER PRIMARY KEY,
+  scope INTEGER NOT NULL REFERENCES scope,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  uid TEXT NOT NULL,
+  resource_version TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  hash_high INTEGER NOT NULL,
+  hash_low INTEGER NOT NULL,
+  labels TEXT NOT NULL,
+  body ANY NOT NULL) STRICT;
+/*once*/ INSERT INTO object SELECT o.id, scope, namespace, o.name, uid, resource_version, version, hash_high, hash_low,
+  coalesce((SELECT json_group_object(l.name, l.value) FROM label l
+            WHERE l.object = o.id), '{}'), body FROM object_1 o;
+DROP TABLE object_1;
+CREATE UNIQUE INDEX object_key ON object(scope, namespace, name);
+
+ALTER TABLE label RENAME TO label_1;
+CREATE TABLE label(
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  scope INTEGER NOT NULL,
+  object INTEGER NOT NULL,
+  PRIMARY KEY(name, value, scope, object)) STRICT, WITHOUT ROWID;
+/*once*/ INSERT INTO label SELECT l.name, l.value, o.scope, o.id FROM label_1 l JOIN object o ON o.id = l.object;
+DROP TABLE label_1;
+
+ALTER TABLE owner RENAME TO owner_1;
+CREATE TABLE owner(
+  uid TEXT NOT NULL,
+  scope INTEGER NOT NULL,
+  object INTEGER NOT NULL,
+  PRIMARY KEY(uid, scope, object)) STRICT, WITHOUT ROWID;
+/*once*/ INSERT INTO owner SELECT w.uid, o.scope, o.id FROM owner_1 w JOIN object o ON o.id = w.object;
+DROP TABLE owner_1;
+
+CREATE VIEW objects AS
+  SELECT c.name AS cluster, s.api_group, s.api_version, s.resource, o.namespace, o.name, o.uid, o.resource_version,
+         o.version, o.labels, o.id, o.body AS object
+  FROM object o JOIN scope s ON s.id = o.scope JOIN cluster c ON c.id = s.cluster;
+
+CREATE VIEW events AS
+  SELECT c.name AS cluster, o.namespace, json_extract(o.body, '$.lastTimestamp') AS last_seen,
+         json_extract(o.body, '$.type') AS type, json_extract(o.body, '$.reason') AS reason,
+         json_extract(o.body, '$.involvedObject.kind') AS kind, json_extract(o.body, '$.involvedObject.name') AS name,
+         json_extract(o.body, '$.message') AS message, o.body AS object
+  FROM scope s JOIN cluster c ON c.id = s.cluster JOIN object o ON o.scope = s.id WHERE s.collection = 'events';
 )sql",
 };
 
@@ -109,7 +161,7 @@ int version_of(Connection& connection) {
 
 }  // namespace
 
-void prepare_schema(Connection& connection, const std::string& file) {
+void prepare_schema(Connection& connection, const std::string& file, int up_to) {
   // These take effect in an empty file only, and the second and third in none that is open elsewhere.
   if (connection.number("SELECT count(*) FROM sqlite_schema") == 0) {
     connection.run("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL");
@@ -129,7 +181,7 @@ void prepare_schema(Connection& connection, const std::string& file) {
                      std::to_string(kSchemaVersion) + ": use the newer program, or another file");
   }
   // Each step on its own: one that fails leaves the file at the version before it.
-  for (int version = found; version < kSchemaVersion; ++version) {
+  for (int version = found; version < up_to; ++version) {
     Transaction step(connection, "BEGIN IMMEDIATE");
     if (version_of(connection) > version) continue;
     connection.run(kMigrations[version]);

@@ -8,8 +8,8 @@ namespace tinf::sqlite {
 inline constexpr int kSchemaVersion = 2;
 
 // On a connection that may write. Throws Failure; its error is Invalid where the file is another program's, or written
-// by a newer version of this one.
-void prepare_schema(Connection& connection, const std::string& file);
+// by a newer version of this one. Tests make files of older versions with `up_to`.
+void prepare_schema(Connection& connection, const std::string& file, int up_to = kSchemaVersion);
 
 // A number in the table `meta`; 0: it is not there.
 std::uint64_t meta(Connection& connection, std::string_view name);
