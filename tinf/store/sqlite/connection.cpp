@@ -74,6 +74,20 @@ std::string_view Query::text(int column) const {
   return {static_cast<const char*>(bytes), static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
+std::string_view Query::body(int column) const {
+  const std::string_view stored = text(column);
+  if (sqlite3_column_type(statement_, column) != SQLITE_BLOB) return stored;
+  const database::Bodies* const bodies = connection_.bodies_;
+  if (bodies == nullptr || !bodies->unpack(stored, connection_.unpacked_)) return {};
+  return connection_.unpacked_;
+}
+
+Query& Query::bind_body(const std::string& collection, std::string_view body) {
+  if (connection_.bodies_ == nullptr) return bind(body);
+  const auto frame = connection_.bodies_->pack(collection, body);
+  return frame ? bind_blob(*frame) : bind(body);
+}
+
 Connection::Connection(const std::string& file, Mode mode) : file_(file) {
   const int flags = (mode == Mode::ReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
                     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
@@ -115,6 +129,17 @@ void Connection::run(const char* sql) {
 std::int64_t Connection::number(const char* sql) {
   Query one = query(sql);
   return one.step() ? one.number(0) : 0;
+}
+
+void Connection::keep_dictionaries() {
+  if (bodies_ == nullptr) return;
+  for (const database::Dictionary& made : bodies_->unstored()) {
+    query("INSERT OR IGNORE INTO dictionary VALUES(?, ?, ?)")
+        .bind(std::uint64_t(made.id))
+        .bind(made.collection)
+        .bind_blob(made.content)
+        .run();
+  }
 }
 
 bool Connection::has_moved() {

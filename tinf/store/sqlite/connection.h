@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "tinf/store/database/bodies.h"
 #include "tinf/store/database/failure.h"
 
 namespace tinf::sqlite {
@@ -33,12 +34,16 @@ class Query {
   Query& bind(std::string_view text);
   Query& bind_blob(std::string_view bytes);
   Query& bind_null();
+  // The way that new ones stand there. `collection` is of the object.
+  Query& bind_body(const std::string& collection, std::string_view body);
 
   bool step();                  // True: there is a row.
   void run() { (void)step(); }  // Of what gives no rows.
 
   std::int64_t number(int column) const { return sqlite3_column_int64(statement_, column); }
   std::string_view text(int column) const;  // Or a blob's bytes.
+  // An object's, whichever way it stands there; empty where that cannot be read. Lives until the next one of any query.
+  std::string_view body(int column) const;
   bool null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
  private:
@@ -68,6 +73,11 @@ class Connection {
   bool has_moved();  // The file's name leads elsewhere.
   bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
+  // Outlives the connection; without them bodies are text. Those of them that are not stored yet are stored by
+  // keep_dictionaries(), in the transaction of what they were used for.
+  void use(database::Bodies& bodies) { bodies_ = &bodies; }
+  void keep_dictionaries();
+
   // Where another process has locked the file: some seconds, and no longer than this is false.
   void wait_for_locks_until(const std::atomic<bool>& over);
 
@@ -82,6 +92,8 @@ class Connection {
 
   const std::string file_;
   sqlite3* handle_ = nullptr;
+  database::Bodies* bodies_ = nullptr;
+  std::string unpacked_;
   std::map<const char*, sqlite3_stmt*> statements_;
 };
 

@@ -53,8 +53,8 @@ Copy::Row Copy::row_of(const Query& query, int first, const Object* object) {
   row.hash = EntryHash{static_cast<std::uint64_t>(query.number(first + 2)),
                        static_cast<std::uint64_t>(query.number(first + 3))};
   row.uid = query.text(first + 4);
-  const std::string_view body = query.text(first + 5);
-  row.bytes = body.size();
+  row.bytes = query.text(first + 5).size();
+  const std::string_view body = query.body(first + 5);
   row.equal = object != nullptr && row.hash == object->hash() && body == object->raw();
   if (!row.equal) {
     row.altered = EntryHash::of(body) != row.hash;
@@ -200,7 +200,7 @@ void Copy::insert(Connection& connection, History& history, const Object& object
       .bind(sql(object.hash().high))
       .bind(sql(object.hash().low))
       .bind(labels)
-      .bind(object.raw())
+      .bind_body(collection_, object.raw())
       .run();
   mark(connection, connection.last_row(), Marks(), marks);
   now_.fingerprint.add(object.hash());
@@ -279,7 +279,7 @@ void Copy::update(Connection& connection, History& history, const Row& row, cons
       .bind(sql(object.hash().high))
       .bind(sql(object.hash().low))
       .bind(labels)
-      .bind(object.raw())
+      .bind_body(collection_, object.raw())
       .bind(row.id)
       .run();
   mark(connection, row, marks);
@@ -295,6 +295,7 @@ void Copy::remove(Connection& connection, History& history, const Row& row) {
 }
 
 void Copy::keep(Connection& connection) {
+  connection.keep_dictionaries();
   connection
       .query(
           "UPDATE scope SET api_version = ?, wanted = ?, position = ?, count = ?, sum_high = ?, sum_low = ?"

@@ -71,7 +71,7 @@ class Database::FileLock {
   std::string life_;
 };
 
-Result<std::unique_ptr<Database>> Database::open(const std::string& name, const Load& load,
+Result<std::unique_ptr<Database>> Database::open(const std::string& name, database::Bodies& bodies, const Load& load,
                                                  std::function<void()> committed) {
   // One name for one file, whichever way it is written, and none that SQLite would take for more than a name.
   std::error_code failed;
@@ -79,13 +79,14 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& name, const 
   if (failed) return Error(Code::Invalid, "database " + name + ": " + failed.message());
   auto lock = FileLock::of(file);
   if (!lock) return lock.error();
-  auto database = std::unique_ptr<Database>(new Database(file, std::move(*lock), std::move(committed)));
+  auto database = std::unique_ptr<Database>(new Database(file, bodies, std::move(*lock), std::move(committed)));
   // What it holds may be secret: nobody else is to read what SQLite would make for all. Its other files follow this
   // one.
   const int made = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (made >= 0) ::close(made);
   try {
     database->writing_ = std::make_unique<Connection>(file, Connection::Mode::ReadWrite);
+    database->writing_->use(bodies);
     database->writing_->wait_for_locks_until(database->writer_.closing());
     database->writing_->run("PRAGMA cache_size = -65536");
     prepare_schema(*database->writing_, file);
@@ -97,8 +98,10 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& name, const 
   return database;
 }
 
-Database::Database(std::string file, std::unique_ptr<FileLock> lock, std::function<void()> committed)
+Database::Database(std::string file, database::Bodies& bodies, std::unique_ptr<FileLock> lock,
+                   std::function<void()> committed)
     : file_(std::move(file)),
+      bodies_(bodies),
       lock_(std::move(lock)),
       writer_(kRowsTogether, [this](const std::vector<Work*>& together) { carry_out(together); },
               {std::move(committed), [this] { tidy(); }}) {}
@@ -179,6 +182,7 @@ std::unique_ptr<Connection> Database::borrow() const {
     }
   }
   auto connection = std::make_unique<Connection>(file_, Connection::Mode::ReadOnly);
+  connection->use(bodies_);
   connection->run(kReadCache);
   return connection;
 }

@@ -27,8 +27,9 @@ class Database {
   // `load` reads what is there, in a transaction, before anything else does. `goes_on`: no transaction of an earlier
   // life is missing: neither has the machine gone down since, nor was the file put back or copied.
   // `committed` runs on the writing thread, after the done() of each piece of work in a transaction.
+  // `bodies` outlive it.
   using Load = std::function<void(Connection&, bool goes_on)>;
-  static Result<std::unique_ptr<Database>> open(const std::string& file, const Load& load,
+  static Result<std::unique_ptr<Database>> open(const std::string& file, database::Bodies& bodies, const Load& load,
                                                 std::function<void()> committed);
   ~Database();  // Writes what waits, unless another process has locked the file, then closes it.
   Database(const Database&) = delete;
@@ -56,7 +57,7 @@ class Database {
  private:
   class FileLock;
 
-  Database(std::string file, std::unique_ptr<FileLock> lock, std::function<void()> committed);
+  Database(std::string file, database::Bodies& bodies, std::unique_ptr<FileLock> lock, std::function<void()> committed);
   void begin_life(Connection& connection, const Load& load);
   void carry_out(const std::vector<Work*>& together);
   void tidy();
@@ -64,6 +65,7 @@ class Database {
   void give_back(std::unique_ptr<Connection> connection) const;
 
   const std::string file_;
+  database::Bodies& bodies_;
   const std::unique_ptr<FileLock> lock_;
   // The thread's alone, once it runs.
   std::unique_ptr<Connection> writing_;

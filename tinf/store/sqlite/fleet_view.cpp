@@ -53,7 +53,7 @@ Undone undo(Connection& connection, const CopyRow& copy, const FleetQuery& wante
     if (!wanted.namespace_name.empty() && namespace_name != wanted.namespace_name) continue;
     undone.add(copy.cluster, ObjectKey{std::string(namespace_name), std::string(query.text(1))},
                static_cast<StoreVersion>(query.number(2)),
-               query.null(3) ? std::optional<std::string_view>() : query.text(3));
+               query.null(3) ? std::optional<std::string_view>() : query.body(3));
   }
   return undone;
 }
@@ -177,7 +177,7 @@ class PageReader {
   bool meet(const ObjectKey& key, const Query& row, int version_column) {
     return builder_.meet(
         key.namespace_name, key.name, static_cast<StoreVersion>(row.number(version_column)),
-        row.null(version_column + 1) ? std::optional<std::string_view>() : row.text(version_column + 1));
+        row.null(version_column + 1) ? std::optional<std::string_view>() : row.body(version_column + 1));
   }
 
   Connection& connection_;
@@ -219,7 +219,7 @@ std::optional<FleetObject> read_object(Connection& connection, const std::string
   FleetObject found;
   found.cluster = place.cluster;
   found.version = static_cast<StoreVersion>(query.number(0));
-  found.object = object_of(place.key.namespace_name, place.key.name, query.text(1));
+  found.object = object_of(place.key.namespace_name, place.key.name, query.body(1));
   return found;
 }
 
@@ -231,10 +231,10 @@ FleetChange change_of(const Query& row) {
   change.version = static_cast<StoreVersion>(row.number(0));
   change.type = static_cast<EventType>(row.number(1));
   change.cluster = row.text(2);
-  if (!row.null(5)) change.previous = object_of(row.text(3), row.text(4), row.text(5));
+  if (!row.null(5)) change.previous = object_of(row.text(3), row.text(4), row.body(5));
   change.object = change.type == EventType::Deleted && change.previous
                       ? change.previous
-                      : object_of(row.text(3), row.text(4), row.text(6));
+                      : object_of(row.text(3), row.text(4), row.body(6));
   return change;
 }
 

@@ -30,7 +30,7 @@ const std::set<std::string> kWantAll = {
 };
 
 // Rows of these are few: one a copy, one a cluster, and a handful.
-const std::set<std::string> kSmall = {"scope", "cluster", "meta", "sqlite_master", "CONSTANT"};
+const std::set<std::string> kSmall = {"scope", "cluster", "meta", "dictionary", "sqlite_master", "CONSTANT"};
 
 // By the names that a plan calls them: SQLite tells the alias alone.
 std::string table_of(const std::string& sql, const std::string& name) {

@@ -94,7 +94,8 @@ CREATE VIEW changes AS
   FROM change h JOIN scope s ON s.id = h.scope JOIN cluster c ON c.id = s.cluster;
 )sql",
     // Labels stand in the object's row, where a search looks at them without reading the body; a label and an owner
-    // lead to objects copy by copy, as pages are read.
+    // lead to objects copy by copy, as pages are read. A body is text, or a blob that one of the dictionaries was used
+    // for.
     R"sql(
 DROP VIEW objects;
 DROP VIEW events;
@@ -143,11 +144,17 @@ CREATE VIEW objects AS
   FROM object o JOIN scope s ON s.id = o.scope JOIN cluster c ON c.id = s.cluster;
 
 CREATE VIEW events AS
-  SELECT c.name AS cluster, o.namespace, json_extract(o.body, '$.lastTimestamp') AS last_seen,
-         json_extract(o.body, '$.type') AS type, json_extract(o.body, '$.reason') AS reason,
-         json_extract(o.body, '$.involvedObject.kind') AS kind, json_extract(o.body, '$.involvedObject.name') AS name,
-         json_extract(o.body, '$.message') AS message, o.body AS object
-  FROM scope s JOIN cluster c ON c.id = s.cluster JOIN object o ON o.scope = s.id WHERE s.collection = 'events';
+  SELECT cluster, namespace, json_extract(text, '$.lastTimestamp') AS last_seen, json_extract(text, '$.type') AS type,
+         json_extract(text, '$.reason') AS reason, json_extract(text, '$.involvedObject.kind') AS kind,
+         json_extract(text, '$.involvedObject.name') AS name, json_extract(text, '$.message') AS message, object
+  FROM (SELECT c.name AS cluster, o.namespace, o.body AS object, CASE typeof(o.body) WHEN 'text' THEN o.body END AS text
+        FROM scope s JOIN cluster c ON c.id = s.cluster JOIN object o ON o.scope = s.id
+        WHERE s.collection = 'events');
+
+CREATE TABLE dictionary(
+  id INTEGER PRIMARY KEY,
+  collection TEXT NOT NULL,
+  content BLOB NOT NULL) STRICT;
 )sql",
 };
 

@@ -23,9 +23,9 @@ constexpr std::uint64_t kAheadIsMuch = 1 << 30;
 
 class SqliteFleetStore final : public FleetStore {
  public:
-  SqliteFleetStore(Runtime& runtime, HistoryOptions options)
+  SqliteFleetStore(Runtime& runtime, HistoryOptions history, database::BodyOptions bodies)
       : runtime_(runtime),
-        shared_(std::make_unique<Shared>(options)),
+        shared_(std::make_unique<Shared>(history, bodies)),
         feeds_(
             runtime,
             [this](std::string collection, std::set<std::string> clusters, StoreVersion from, std::size_t limit) {
@@ -88,6 +88,16 @@ void SqliteFleetStore::load(Connection& connection, bool goes_on) {
   const auto since_1970 =
       std::chrono::duration_cast<std::chrono::microseconds>(runtime_.clock.wall_now().time_since_epoch());
   shared_->history.load(connection, goes_on, static_cast<StoreVersion>(since_1970.count()));
+  {
+    Query made = connection.query("SELECT id, collection, content FROM dictionary ORDER BY id");
+    while (made.step()) {
+      database::Dictionary one;
+      one.id = static_cast<std::uint32_t>(made.number(0));
+      one.collection = made.text(1);
+      one.content = made.text(2);
+      shared_->bodies.add(std::move(one));
+    }
+  }
   // Of none was anything heard yet.
   connection.run("UPDATE cluster SET present = 0 WHERE present <> 0");
   Query known = connection.query("SELECT name, uid, kubernetes, offer FROM cluster");
@@ -119,7 +129,8 @@ void SqliteFleetStore::load(Connection& connection, bool goes_on) {
 
 Result<void> SqliteFleetStore::open_file(const std::string& file) {
   auto database = Database::open(
-      file, [this](Connection& connection, bool goes_on) { load(connection, goes_on); }, [this] { tell_committed(); });
+      file, shared_->bodies, [this](Connection& connection, bool goes_on) { load(connection, goes_on); },
+      [this] { tell_committed(); });
   if (!database) return database.error();
   shared_->history.stored();
   feeds_.heard({}, version());
@@ -283,7 +294,7 @@ Result<std::unique_ptr<FleetStore>> open_sqlite_fleet_store(Runtime& runtime, st
   HistoryOptions history;
   history.retained_changes = options.retained_changes;
   history.retained_bytes = options.retained_bytes;
-  auto store = std::make_unique<SqliteFleetStore>(runtime, history);
+  auto store = std::make_unique<SqliteFleetStore>(runtime, history, options.bodies);
   auto opened = store->open_file(file);
   if (!opened) return opened.error();
   return std::unique_ptr<FleetStore>(std::move(store));

@@ -6,12 +6,14 @@
 
 #include "tinf/base/runtime.h"
 #include "tinf/contract/fleet_store.h"
+#include "tinf/store/database/bodies.h"
 
 namespace tinf {
 
 struct SqliteOptions {
   std::uint64_t retained_changes = 65'536;   // Of the log, for watches and older versions.
   std::uint64_t retained_bytes = 256 << 20;  // Of the states in it.
+  database::BodyOptions bodies;
 
   SqliteOptions() = default;
 };

@@ -20,6 +20,7 @@ Work work_on(Shared& shared, std::shared_ptr<Copy> copy, std::function<void(Conn
   work.done = [&shared, copy, moved] {
     if (copy->stored()) shared.resources_changed = true;
     shared.history.stored();
+    shared.bodies.stored();
     if (*moved) shared.changed.insert(CopyName{copy->collection(), copy->cluster()});
   };
   return work;
@@ -37,7 +38,7 @@ Result<ObjectPtr> SqliteStore::get(const ObjectKey& key) const {
   return shared_.database->read([&](Connection& connection) -> ObjectPtr {
     Query query = connection.query("SELECT body FROM object WHERE scope = ? AND namespace = ? AND name = ?");
     query.bind(copy_->row()).bind(key.namespace_name).bind(key.name);
-    return query.step() ? object_of(key.namespace_name, key.name, query.text(0)) : nullptr;
+    return query.step() ? object_of(key.namespace_name, key.name, query.body(0)) : nullptr;
   });
 }
 
@@ -45,7 +46,7 @@ Result<std::vector<ObjectPtr>> SqliteStore::list(std::string_view namespace_name
   return shared_.database->read([&](Connection& connection) {
     std::vector<ObjectPtr> objects;
     const auto read = [&](Query& query) {
-      while (query.step()) objects.push_back(object_of(query.text(0), query.text(1), query.text(2)));
+      while (query.step()) objects.push_back(object_of(query.text(0), query.text(1), query.body(2)));
     };
     if (namespace_name.empty()) {
       Query query =
@@ -73,7 +74,7 @@ Result<std::vector<InventoryEntry>> SqliteStore::measure(const ObjectKey& from, 
     query.bind(state.row).bind(from.namespace_name).bind(from.name).bind(std::uint64_t(std::min(limit, kNone)));
     while (query.step()) {
       measured.push_back(InventoryEntry{ObjectKey{std::string(query.text(0)), std::string(query.text(1))},
-                                        EntryHash::of(query.text(2))});
+                                        EntryHash::of(query.body(2))});
     }
     if (from == ObjectKey() && measured.size() < limit) {
       Fingerprint all;

@@ -15,9 +15,11 @@ using database::CopyName;
 
 // What the copies of one file share: the file, its history, and who wants to know of changes. Outlives the copies.
 struct Shared {
-  explicit Shared(HistoryOptions options) : history(options) {}
+  Shared(HistoryOptions history_options, database::BodyOptions body_options)
+      : history(history_options), bodies(body_options) {}
 
   History history;
+  database::Bodies bodies;
   // The writing thread's: of the transaction that was stored last.
   std::set<CopyName> changed;          // Copies of which an object has changed.
   bool resources_changed = false;      // A copy is written in another version of its API than before.
