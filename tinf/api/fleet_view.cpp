@@ -37,14 +37,14 @@ class FieldFilter {
 
 }  // namespace
 
-std::optional<StoreChange> FleetForms::of(const FleetChange& change, std::string_view reference) {
+StoreChange FleetForms::of(const FleetChange& change, std::string_view reference) {
   if (const auto found = made_.find(change.version); found != made_.end()) return found->second;
   const auto form = [&](const Object& object) {
     return fleet_form(object, change.cluster, change.version, naming_, reference);
   };
   StoreChange made{change.type, change.version, form(*change.object), nullptr};
-  if (made.object == nullptr) return std::nullopt;
   if (change.previous) made.previous = change.previous == change.object ? made.object : form(*change.previous);
+  if (made.object == nullptr || (change.previous && made.previous == nullptr)) return made;
   const auto cost = [](const StoreChange& one) {
     return sizeof(one) + one.object->memory_bytes() + (one.previous ? one.previous->memory_bytes() : 0);
   };
@@ -59,9 +59,9 @@ std::optional<StoreChange> FleetForms::of(const FleetChange& change, std::string
 
 class FleetView::Watch final : public VersionedWatch {
  public:
-  Watch(std::unique_ptr<FleetWatch> watch, std::shared_ptr<FleetForms> forms, std::string cluster,
+  Watch(std::unique_ptr<FleetWatch> watch, std::shared_ptr<FleetForms> forms, FleetQuery found,
         std::string_view reference)
-      : watch_(std::move(watch)), forms_(std::move(forms)), cluster_(std::move(cluster)), reference_(reference) {}
+      : watch_(std::move(watch)), forms_(std::move(forms)), found_(std::move(found)), reference_(reference) {}
 
   Task<Result<ChangeBatch>> next(TimePoint deadline) override {
     while (true) {
@@ -70,8 +70,10 @@ class FleetView::Watch final : public VersionedWatch {
       ChangeBatch batch;
       batch.version = heard->version;
       for (const auto& change : heard->changes) {
-        if (!cluster_.empty() && change.cluster != cluster_) continue;
-        if (auto made = forms_->of(change, reference_)) batch.changes.push_back(std::move(*made));
+        StoreChange made = forms_->of(change, reference_);
+        // What watchers hold of it cannot be told from what they do not: they list again rather than keep it for ever.
+        if (change.previous && made.previous == nullptr) co_return unreadable(change);
+        if (made.object != nullptr && narrow(change, made)) batch.changes.push_back(std::move(made));
       }
       if (!batch.changes.empty() || heard->changes.empty()) co_return batch;
     }
@@ -80,9 +82,30 @@ class FleetView::Watch final : public VersionedWatch {
   void cut() override { watch_->cut(); }
 
  private:
+  static Error unreadable(const FleetChange& change) {
+    return Error(Code::Expired, "the state of " + change.object->key().to_string() + " of cluster " + change.cluster +
+                                    " before version " + std::to_string(change.version) +
+                                    " cannot be read any more: list again");
+  }
+
+  // Makes of a change what it is to who sees what is found alone. False: nothing.
+  bool narrow(const FleetChange& change, StoreChange& made) const {
+    const bool was = change.previous != nullptr && found_.selects(*change.previous);
+    const bool is = change.type != EventType::Deleted && found_.selects(*change.object);
+    if (!was && !is) return false;
+    if (!was) {
+      made.type = EventType::Added;
+      made.previous = nullptr;
+    } else if (!is) {
+      made.type = EventType::Deleted;
+      made.object = made.previous;
+    }
+    return true;
+  }
+
   const std::unique_ptr<FleetWatch> watch_;
   const std::shared_ptr<FleetForms> forms_;
-  const std::string cluster_;
+  const FleetQuery found_;  // Asks for nothing but search and owner.
   const std::string_view reference_;
 };
 
@@ -111,6 +134,8 @@ Result<std::optional<FleetQuery>> FleetView::fleet_query(std::string collection,
   asked.collection = std::move(collection);
   asked.version = query.version;
   asked.namespace_name = query.namespace_name;
+  asked.search = query.search;
+  asked.owner = query.owner;
   if (!cluster_.empty()) {
     asked.clusters = {cluster_};
   } else if (!query.namespace_name.empty()) {
@@ -128,6 +153,9 @@ Result<std::optional<FleetQuery>> FleetView::fleet_query(std::string collection,
   const LabelSelector of_cluster = std::move(split.first);
   asked.labels = std::move(split.second);
   if (!of_cluster.empty()) {
+    auto named = of_cluster.allowed_values(kClusterLabel);
+    if (named && named->empty()) return nothing;
+    if (named && asked.clusters.empty()) asked.clusters = std::move(*named);
     asked.of_cluster = [of_cluster](const std::string& cluster) {
       return of_cluster.matches({{std::string(kClusterLabel), cluster}});
     };
@@ -169,11 +197,19 @@ Task<Result<Page>> FleetView::list(std::string collection, PageQuery query) cons
   }
 }
 
-Result<std::unique_ptr<VersionedWatch>> FleetView::watch(std::string collection, StoreVersion from) {
+Result<std::unique_ptr<VersionedWatch>> FleetView::watch(std::string collection, StoreVersion from, PageQuery about) {
   const std::string_view reference = reference_of(collection);
-  auto opened = fleet_.watch(std::move(collection), from);
+  auto asked = fleet_query(collection, about);
+  if (!asked) return asked.error();
+  FleetQuery found;
+  found.search = std::move(about.search);
+  found.owner = std::move(about.owner);
+  // None is named "": of an object that cannot be nothing is told.
+  auto clusters = *asked ? std::move((*asked)->clusters) : std::vector<std::string>{""};
+  auto opened = fleet_.watch(std::move(collection), from, std::move(clusters));
   if (!opened) return opened.error();
-  return std::unique_ptr<VersionedWatch>(std::make_unique<Watch>(std::move(*opened), forms_, cluster_, reference));
+  return std::unique_ptr<VersionedWatch>(
+      std::make_unique<Watch>(std::move(*opened), forms_, std::move(found), reference));
 }
 
 }  // namespace tinf::api

@@ -19,8 +19,8 @@ class FleetForms {
 
   Naming naming() const { return naming_; }
 
-  // Nothing: its bytes cannot be read any more. What they are repaired to is a change of its own.
-  std::optional<StoreChange> of(const FleetChange& change, std::string_view reference);
+  // An object of null: its bytes cannot be read any more. What they are repaired to is a change of its own.
+  StoreChange of(const FleetChange& change, std::string_view reference);
 
  private:
   static constexpr std::size_t kMaximumBytes = 16u << 20;
@@ -40,7 +40,7 @@ class FleetView final : public VersionedReader {
 
   Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const override;
   Task<Result<Page>> list(std::string collection, PageQuery query) const override;
-  Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from) override;
+  Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from, PageQuery about) override;
   StoreVersion version() const override { return fleet_.version(); }
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override {
     return fleet_.reach(version, deadline);

@@ -33,6 +33,7 @@ class ObjectPages {
   std::optional<std::size_t> remaining() const { return remaining_; }   // How many more, where that is known.
   std::size_t of_other_versions() const { return of_other_versions_; }  // Left out, as is_of_version() says.
   const ResourceType& type() const { return selection_.type(); }
+  bool selects_some() const { return selection_.selects_some(); }
 
  private:
   std::size_t to_read(std::size_t objects, std::size_t bytes) const;

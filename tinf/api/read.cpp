@@ -15,29 +15,6 @@ bool is_negative_number(const std::string& text) {
   return text.starts_with('-') && number(text.substr(1));
 }
 
-// "version/namespace/name" of the last object handed out.
-struct ContinueToken {
-  StoreVersion version = 0;
-  ObjectKey last;
-
-  ContinueToken() = default;
-
-  std::string text() const { return std::to_string(version) + "/" + last.namespace_name + "/" + last.name; }
-
-  static std::optional<ContinueToken> parse(const std::string& text) {
-    const auto first = text.find('/');
-    const auto second = text.find('/', first + 1);
-    if (first == std::string::npos || second == std::string::npos) return std::nullopt;
-    ContinueToken token;
-    const auto version = number(text.substr(0, first));
-    token.last.namespace_name = text.substr(first + 1, second - first - 1);
-    token.last.name = text.substr(second + 1);
-    if (!version || token.last.name.empty()) return std::nullopt;
-    token.version = *version;
-    return token;
-  }
-};
-
 Status invalid_options(std::string reason, std::string field, std::string message) {
   const Resource meta{"meta.k8s.io", "v1", ""};
   return Status::invalid(meta, "ListOptions", "",
@@ -117,16 +94,19 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
   PageQuery query = selection->query();
   const auto& version = call.query.get("resourceVersion");
   if (const auto& text = call.query.get("continue"); !text.empty()) {
-    const auto token = ContinueToken::parse(text);
-    if (!token) co_return Status::bad_request("continue key is not valid: " + text);
+    call.from = ContinueToken::parse(text);
+    if (!call.from) co_return Status::bad_request("continue key is not valid: " + text);
     if (!version.empty() && version != "0") {
       co_return Status::bad_request("specifying resource version is not allowed when using continue");
     }
-    if (token->version > reader_.version()) {
+    if (call.from->version > reader_.version()) {
       co_return Status::bad_request("continue key is not valid: " + text + ": there is no such version yet");
     }
-    query.version = token->version;
-    query.after = token->last;
+    if (call.ordering.empty() != call.from->order.empty()) {
+      co_return Status::bad_request("continue key is not valid: " + text + ": it is of a list in another order");
+    }
+    query.version = call.from->version;
+    if (call.ordering.empty()) query.after = call.from->last;
   } else {
     auto reached = co_await reach(version);
     if (!reached) co_return reached.error();
@@ -137,7 +117,26 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
   co_return ObjectPages(reader_, call.of().collection, std::move(*selection), std::move(query));
 }
 
+namespace {
+
+// What a client should know of a list beyond its objects.
+void warn_of_left_out(const ObjectPages& pages, ApiResponse& response) {
+  if (pages.of_other_versions() == 0) return;
+  // While there are more, those were counted that came before the last one read.
+  response.warnings.push_back((pages.more() ? "at least " : "") + std::to_string(pages.of_other_versions()) + " of " +
+                              pages.type().collection + " are left out: they are held in another version than " +
+                              pages.type().api_version());
+}
+
+}  // namespace
+
 Task<ApiResponse> ReadApi::list(Call& call) {
+  if (call.of().mirrored) {
+    auto ordering = Ordering::parse(call.query.get("orderBy"));
+    if (!ordering) co_return ApiResponse(ordering.error());
+    call.ordering = std::move(*ordering);
+    if (!call.ordering.empty()) co_return co_await list_in_order(call);
+  }
   auto pages = co_await select(call);
   if (!pages) co_return ApiResponse(pages.error());
   const std::size_t limit = std::min(limit_of(call), kMostObjects);
@@ -146,12 +145,7 @@ Task<ApiResponse> ReadApi::list(Call& call) {
   ListMeta meta;
   meta.version = pages->version();
   ApiResponse response;
-  if (pages->of_other_versions() > 0) {
-    // While there are more, those were counted that came before the last one read.
-    response.warnings.push_back((pages->more() ? "at least " : "") + std::to_string(pages->of_other_versions()) +
-                                " of " + call.of().collection +
-                                " are left out: they are held in another version than " + call.of().api_version());
-  }
+  warn_of_left_out(*pages, response);
   if (pages->more() && limit == 0) {
     response.stream = std::make_unique<ListResponse>(presentation(call), meta, std::move(*objects), std::move(*pages));
     co_return response;
@@ -164,6 +158,46 @@ Task<ApiResponse> ReadApi::list(Call& call) {
     meta.remaining = pages->remaining();
   }
   response.body = presentation(call).list(*objects, meta);
+  co_return response;
+}
+
+// Every page reads all that is selected: the order is nobody's but this request's.
+Task<ApiResponse> ReadApi::list_in_order(Call& call) {
+  auto pages = co_await select(call);
+  if (!pages) co_return ApiResponse(pages.error());
+  std::optional<OrderedPlace> after;
+  if (call.from) {
+    auto values = call.ordering.parse_values(call.from->order);
+    if (!values) {
+      co_return ApiResponse(Status::bad_request("continue key is not valid: " + call.query.get("continue") +
+                                                ": it is of a list in another order"));
+    }
+    after.emplace();
+    after->values = std::move(*values);
+    after->key = call.from->last;
+  }
+  const bool bounded = limit_of(call) > 0;
+  const std::size_t most = bounded ? std::min(limit_of(call), kMostObjects) : kMostObjects;
+  auto page = co_await read_in_order(*pages, call.ordering, std::move(after), most);
+  if (!page) co_return ApiResponse(page.error());
+  if (!bounded && page->behind > 0) {
+    co_return ApiResponse(Status::bad_request(
+        "orderBy: " + std::to_string(most + page->behind) + " objects are selected, and at most " +
+        std::to_string(most) + " are put in order at once: ask for them in pages with limit, or select fewer"));
+  }
+  ListMeta meta;
+  meta.version = pages->version();
+  ApiResponse response;
+  warn_of_left_out(*pages, response);
+  if (page->behind > 0) {
+    ContinueToken token;
+    token.version = meta.version;
+    token.last = page->last.key;
+    token.order = Ordering::text(page->last.values);
+    meta.continue_token = token.text();
+    if (!pages->selects_some()) meta.remaining = page->behind;
+  }
+  response.body = presentation(call).list(page->objects, meta);
   co_return response;
 }
 

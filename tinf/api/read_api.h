@@ -2,8 +2,10 @@
 // ResourceApi adds the verbs that write.
 #pragma once
 
+#include "tinf/api/continue_token.h"
 #include "tinf/api/message.h"
 #include "tinf/api/object_pages.h"
+#include "tinf/api/ordering.h"
 #include "tinf/api/request.h"
 #include "tinf/api/resource_type.h"
 #include "tinf/api/selection.h"
@@ -49,6 +51,9 @@ class ReadApi : public Served {
     Query query;
     ResourceTypePtr type;
     Form form = Form::Plain;
+    // Of a list:
+    Ordering ordering;
+    std::optional<ContinueToken> from;
 
     Call(const ApiRequest& r, ResourcePath p, Query q) : request(r), path(std::move(p)), query(std::move(q)) {}
     const ResourceType& of() const { return *type; }
@@ -64,7 +69,7 @@ class ReadApi : public Served {
   Presentation presentation(const Call& call);
   ApiResponse answer(const Call& call, const Object& object, int status = 200);
 
-  // What a list's options ask for, to be read.
+  // What a list's options ask for, to be read; from the beginning, if its order is not that of places.
   Task<Answer<ObjectPages>> select(Call& call);
   static std::size_t limit_of(const Call& call);  // 0: none.
 
@@ -77,6 +82,7 @@ class ReadApi : public Served {
  private:
   Task<ApiResponse> get(Call& call);
   Task<ApiResponse> list(Call& call);
+  Task<ApiResponse> list_in_order(Call& call);
   Task<ApiResponse> watch(Call& call);
   Task<Answer<void>> reach(const std::string& version);
 

@@ -27,6 +27,23 @@ bool is_offered(const ResourceType& type, std::string_view path) {
   return found != offered.end() && std::find(found->second.begin(), found->second.end(), path) != found->second.end();
 }
 
+// The longest text that can be found is the key of a label: a domain, a slash and a name.
+constexpr std::size_t kLongestSearch = 253 + 1 + 63;
+constexpr std::size_t kLongestOwner = 128;
+
+Answer<void> check_search(const std::string& search, const std::string& owner) {
+  if (search.size() > kLongestSearch) {
+    return Status::bad_request("search: " + std::to_string(search.size()) +
+                               " bytes are more than a name or a label has: at most " + std::to_string(kLongestSearch) +
+                               " are allowed");
+  }
+  if (owner.size() > kLongestOwner || owner.find_first_of("/ \t\r\n") != std::string::npos) {
+    return Status::bad_request("owner: \"" + owner.substr(0, kLongestOwner) +
+                               "\" is no uid: write what stands in metadata.uid of the owner");
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_of_version(const ResourceType& type, const Object& object) {
@@ -45,6 +62,11 @@ Answer<Selection> Selection::parse(const ResourceTypePtr& type, const ResourcePa
       return Status::bad_request("field label not supported: " + std::string(field) + " (of " + type->collection + ")");
     }
   }
+  if (type->mirrored) {
+    selection.search_ = query.get("search");
+    selection.owner_ = query.get("owner");
+    if (auto fits = check_search(selection.search_, selection.owner_); !fits) return fits.error();
+  }
   selection.labels_ = std::move(*labels);
   selection.fields_ = std::move(*fields);
   return selection;
@@ -55,6 +77,8 @@ PageQuery Selection::query() const {
   query.namespace_name = namespace_;
   query.labels = labels_;
   query.fields = fields_;
+  query.search = search_;
+  query.owner = owner_;
   return query;
 }
 

@@ -15,12 +15,16 @@ bool is_of_version(const ResourceType& type, const Object& object);
 
 class Selection {
  public:
-  // 400: a selector cannot be read, or names a field that this resource does not offer.
+  // 400: a selector cannot be read, or names a field that this resource does not offer. `search` and `owner` are read
+  // of mirrored types alone; elsewhere they are, as for a kube-apiserver, words without meaning.
   static Answer<Selection> parse(const ResourceTypePtr& type, const ResourcePath& path, const Query& query);
 
+  // But for search and owner, which are the reader's to look at.
   bool matches(const Object& object) const;
 
   const ResourceType& type() const { return *type_; }
+  // There may be others in the place that the request is about.
+  bool selects_some() const { return !labels_.empty() || !fields_.empty() || !search_.empty() || !owner_.empty(); }
 
   // What matches, as far as a store can tell: all but is_of_version().
   PageQuery query() const;
@@ -33,6 +37,8 @@ class Selection {
   std::string namespace_;  // Empty: all.
   LabelSelector labels_;
   FieldSelector fields_;
+  std::string search_;
+  std::string owner_;
 };
 
 }  // namespace tinf::api

@@ -34,6 +34,9 @@ Answer<void> check_watch_options(const Query& query) {
 
 Task<ApiResponse> ReadApi::watch(Call& call) {
   if (auto fits = check_watch_options(call.query); !fits) co_return ApiResponse(fits.error());
+  if (call.of().mirrored && !call.query.get("orderBy").empty()) {
+    co_return ApiResponse(Status::bad_request("orderBy: a watch tells changes in the order in which they are made"));
+  }
   auto selection = Selection::parse(call.type, call.path, call.query);
   if (!selection) co_return ApiResponse(selection.error());
   const auto& version = call.query.get("resourceVersion");
@@ -59,7 +62,7 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
     plan.rest.emplace(std::move(pages));
   }
 
-  auto watch = reader_.watch(call.of().collection, plan.initial_version);
+  auto watch = reader_.watch(call.of().collection, plan.initial_version, selection->query());
   ApiResponse response;
   if (!watch) {
     // The server's word for it is an event, not a status line: clients look there.

@@ -36,9 +36,11 @@ struct WritePrecondition {
 };
 
 struct PageQuery {
-  std::string namespace_name;           // Empty: all.
-  LabelSelector labels;                 // Empty: all.
-  FieldSelector fields;                 // Empty: all.
+  std::string namespace_name;  // Empty: all.
+  LabelSelector labels;        // Empty: all.
+  FieldSelector fields;        // Empty: all.
+  std::string search;          // This and owner as FleetQuery has them; of objects that are mirrored alone.
+  std::string owner;
   std::optional<ObjectKey> after;       // Exclusive; the page starts with the next key.
   std::size_t limit = 0;                // 0: no limit.
   std::optional<StoreVersion> version;  // As of then; nothing: now.
@@ -95,12 +97,15 @@ class VersionedReader {
   // Null if there is no such object.
   virtual Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const = 0;
 
-  // Expired: the store does not reach back to the version asked for.
+  // Expired: the store does not reach back to the version asked for. Invalid: it has no objects that are searched.
   virtual Task<Result<Page>> list(std::string collection, PageQuery query) const = 0;
 
-  // Opens a watch for the changes made after `from`, exclusive.
-  // Expired: they are not all retained. The store must have reached `from`: see reach().
-  virtual Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from) = 0;
+  // Opens a watch for the changes made after `from`, exclusive, of what `about` finds by search and owner: what comes
+  // to be found is Added, and what is found no more Deleted, in the last state in which it was. What else `about` asks
+  // for is left to whoever reads, and may spare the watch changes that are of no interest. Expired: they are not all
+  // retained. The store must have reached `from`: see reach(). Invalid: as list().
+  virtual Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from,
+                                                        PageQuery about = PageQuery()) = 0;
 
   virtual StoreVersion version() const = 0;
 

@@ -270,6 +270,20 @@ std::optional<std::string_view> LabelSelector::required_value(std::string_view k
   return std::nullopt;
 }
 
+std::optional<std::vector<std::string>> LabelSelector::allowed_values(std::string_view key) const {
+  std::optional<std::vector<std::string>> allowed;
+  for (const auto& requirement : requirements_) {
+    if (requirement.key != key || requirement.op != Operator::In) continue;
+    if (!allowed) {
+      allowed = requirement.values;
+    } else {
+      std::erase_if(*allowed,
+                    [&](const auto& value) { return !std::ranges::binary_search(requirement.values, value); });
+    }
+  }
+  return allowed;
+}
+
 std::vector<std::pair<std::string_view, std::string_view>> LabelSelector::required() const {
   std::vector<std::pair<std::string_view, std::string_view>> labels;
   for (const auto& requirement : requirements_) {
@@ -277,6 +291,22 @@ std::vector<std::pair<std::string_view, std::string_view>> LabelSelector::requir
       labels.emplace_back(requirement.key, requirement.values.front());
   }
   return labels;
+}
+
+std::string pointer_of_path(std::string_view path) {
+  std::string pointer = "/";
+  for (const char c : path) {
+    if (c == '.') {
+      pointer += '/';
+    } else if (c == '~') {
+      pointer += "~0";
+    } else if (c == '/') {
+      pointer += "~1";
+    } else {
+      pointer += c;
+    }
+  }
+  return pointer;
 }
 
 Result<FieldSelector> FieldSelector::parse(std::string_view text) {
@@ -326,18 +356,7 @@ bool FieldSelector::matches(const Object& object) const {
   const auto value_at = [&](const std::string& path) -> std::string {
     if (path == "metadata.name") return std::string(object.name());
     if (path == "metadata.namespace") return std::string(object.namespace_name());
-    std::string pointer = "/";
-    for (const char c : path) {
-      if (c == '.') {
-        pointer += '/';
-      } else if (c == '~') {
-        pointer += "~0";
-      } else if (c == '/') {
-        pointer += "~1";
-      } else {
-        pointer += c;
-      }
-    }
+    const std::string pointer = pointer_of_path(path);
     if (auto text = object.string_at(pointer)) return std::move(*text);
     const auto json = object.json_at(pointer);
     return json && *json != "null" ? std::string(*json) : std::string();

@@ -37,6 +37,8 @@ class LabelSelector {
 
   // The one value that `key` must have, if there is one: lets an index answer instead of a walk.
   std::optional<std::string_view> required_value(std::string_view key) const;
+  // All the values that `key` may have, if it must have one of some. Sorted; perhaps none.
+  std::optional<std::vector<std::string>> allowed_values(std::string_view key) const;
   // Every label that an object must have to be selected.
   std::vector<std::pair<std::string_view, std::string_view>> required() const;
 
@@ -87,6 +89,9 @@ class FieldSelector {
 
   std::vector<Requirement> requirements_;  // Sorted, no doubles.
 };
+
+// The JSON Pointer (RFC 6901) that a dotted path such as "spec.nodeName" stands for.
+std::string pointer_of_path(std::string_view path);
 
 // What Kubernetes accepts as a label's key ("app", "example.com/app") and value. Invalid: the message says which rule
 // was broken.

@@ -32,6 +32,15 @@ TEST(LabelSelector, SelectsByEachOperator) {
   EXPECT_TRUE(selects("in in (in)", {{"in", "in"}}));
 }
 
+TEST(LabelSelector, KnowsTheValuesThatALabelMayHave) {
+  const auto allowed = [](std::string_view text) { return LabelSelector::parse(text).value().allowed_values("a"); };
+  EXPECT_EQ(allowed("a=x"), (std::vector<std::string>{"x"}));
+  EXPECT_EQ(allowed("a in (z,x,y),b=1,a in (y,z,u),a!=z"), (std::vector<std::string>{"y", "z"}));
+  EXPECT_EQ(allowed("a=x,a=y"), std::vector<std::string>());
+  for (const auto* any : {"", "b=x", "a!=x", "a", "!a", "a notin (x)", "a>1"})
+    EXPECT_EQ(allowed(any), std::nullopt) << any;
+}
+
 TEST(LabelSelector, HasOneCanonicalFormForOneMeaning) {
   const auto canonical = [](std::string_view text) { return LabelSelector::parse(text).value().canonical(); };
   EXPECT_EQ(canonical("b in (z, y,y),a==1 , !c,d notin (x),e in (v),e=v"), "a=1,b in (y,z),!c,d!=x,e=v");

@@ -30,6 +30,11 @@ Result<void> check(const std::string& collection, const Object& object, const Wr
   return Result<void>();
 }
 
+Result<void> check_unsearched(const PageQuery& query) {
+  if (query.search.empty() && query.owner.empty()) return Result<void>();
+  return Error(Code::Invalid, "objects are searched, and found by owner, where they are mirrored alone");
+}
+
 }  // namespace
 
 class VersionedMemoryStore::Watch final : public VersionedWatch {
@@ -155,6 +160,7 @@ Task<Result<ObjectPtr>> VersionedMemoryStore::get(std::string collection, Object
 }
 
 Task<Result<Page>> VersionedMemoryStore::list(std::string collection, PageQuery query) const {
+  if (auto fits = check_unsearched(query); !fits) co_return fits.error();
   Page page;
   page.version = query.version.value_or(version_);
   const Collection* in = find(collection);
@@ -203,7 +209,9 @@ Task<Result<Page>> VersionedMemoryStore::list(std::string collection, PageQuery 
   co_return page;
 }
 
-Result<std::unique_ptr<VersionedWatch>> VersionedMemoryStore::watch(std::string collection, StoreVersion from) {
+Result<std::unique_ptr<VersionedWatch>> VersionedMemoryStore::watch(std::string collection, StoreVersion from,
+                                                                    PageQuery about) {
+  if (auto fits = check_unsearched(about); !fits) return fits.error();
   Collection& in = collections_[collection];
   if (from < in.floor) return too_old(from, in.floor);
   return std::unique_ptr<VersionedWatch>(std::make_unique<Watch>(*this, std::move(collection), in, from));

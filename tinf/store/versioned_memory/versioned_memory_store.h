@@ -35,7 +35,7 @@ class VersionedMemoryStore final : public VersionedStore {
                                  ObjectMaker make) override;
   Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const override;
   Task<Result<Page>> list(std::string collection, PageQuery query) const override;
-  Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from) override;
+  Result<std::unique_ptr<VersionedWatch>> watch(std::string collection, StoreVersion from, PageQuery about) override;
   StoreVersion version() const override { return version_; }
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
   void compact() override;

@@ -96,7 +96,7 @@ TEST_F(VersionedMemoryStoreTest, PagesStayAtTheirVersionWhileObjectsComeGoAndCha
 
 TEST_F(VersionedMemoryStoreTest, WatchTellsChangesAfterAVersionWithTheStateBefore) {
   ASSERT_TRUE(create("a"));
-  auto watch = store().watch("configmaps", 2);
+  auto watch = store().watch("configmaps", 2, {});
   ASSERT_TRUE(watch);
   ASSERT_TRUE(replace("a"));
   ASSERT_TRUE(remove("a"));
@@ -115,16 +115,16 @@ TEST_F(VersionedMemoryStoreTest, WatchTellsChangesAfterAVersionWithTheStateBefor
 TEST_F(VersionedMemoryStoreTest, WatchBelowTheRetainedHistoryExpiresAndOthersDoNot) {
   options.retained_changes = 2;
   for (auto name : {"a", "b", "c", "d"}) ASSERT_TRUE(create(name));
-  EXPECT_EQ(store().watch("configmaps", 2).error().code, Code::Expired);
-  EXPECT_TRUE(store().watch("configmaps", 3));
-  EXPECT_TRUE(store().watch("secrets", 1));
+  EXPECT_EQ(store().watch("configmaps", 2, {}).error().code, Code::Expired);
+  EXPECT_TRUE(store().watch("configmaps", 3, {}));
+  EXPECT_TRUE(store().watch("secrets", 1, {}));
   EXPECT_EQ(list(2).error().code, Code::Expired);
 }
 
 TEST_F(VersionedMemoryStoreTest, CompactExpiresWhatIsBehind) {
   ASSERT_TRUE(create("a"));
-  auto behind = store().watch("configmaps", 1);
-  auto current = store().watch("configmaps", 2);
+  auto behind = store().watch("configmaps", 1, {});
+  auto current = store().watch("configmaps", 2, {});
   store().compact();
   EXPECT_EQ(next(**behind).error().code, Code::Expired);
   EXPECT_TRUE(next(**current));
@@ -132,7 +132,7 @@ TEST_F(VersionedMemoryStoreTest, CompactExpiresWhatIsBehind) {
 }
 
 TEST_F(VersionedMemoryStoreTest, CutEndsAWatchThatWaits) {
-  auto watch = store().watch("configmaps", 1);
+  auto watch = store().watch("configmaps", 1, {});
   std::optional<Result<ChangeBatch>> seen;
   const auto waiting = [&]() -> Task<void> { seen.emplace(co_await (*watch)->next(TimePoint::max())); };
   time.spawn(waiting());
