@@ -1,17 +1,28 @@
-// Health first, since it needs no token; then what is served.
+// Health first, since it needs no token; then what is served; at last the form in which it goes out.
 #include "tinf/api/api_handler.h"
 
+#include "tinf/api/body_filter.h"
 #include "tinf/api/fleet_api.h"
 #include "tinf/api/resource_api.h"
 
 namespace tinf::api {
 namespace {
 
+constexpr std::size_t kCompressFrom = 128 * 1024;  // As kube-apiserver: below it costs more time than it saves.
+
 bool is_health(std::string_view path) {
   for (const std::string_view name : {"/livez", "/readyz", "/healthz"}) {
     if (path == name || (path.starts_with(name) && path[name.size()] == '/')) return true;
   }
   return false;
+}
+
+// For people, but for documents that are for machines alone.
+bool goes_out_pretty(const ApiRequest& request, const ApiResponse& response, std::string_view path) {
+  if (!response.content_type.starts_with("application/json") || path.find("/openapi/") != std::string_view::npos) {
+    return false;
+  }
+  return path.ends_with("/version") || wants_pretty(request);
 }
 
 }  // namespace
@@ -24,9 +35,22 @@ ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions opti
 
 Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   Target target = Target::parse(request.target);
+  const std::string path = target.path;
+  auto response = co_await route(request, std::move(target));
+  const bool streams = response.stream != nullptr;
+  if (streams && !response.stream->ends_by_itself()) co_return response;  // A watch: every event at once.
+  if (goes_out_pretty(request, response, path)) response = co_await filtered(std::move(response), pretty_json());
+  if (request.method == "GET" && takes_gzip(request.accept_encoding) &&
+      (streams || response.body.size() > kCompressFrom)) {
+    response = co_await filtered(std::move(response), gzip());
+    response.headers.emplace_back("Content-Encoding", "gzip");
+  }
+  co_return response;
+}
+
+Task<ApiResponse> ApiHandler::route(const ApiRequest& request, Target target) {
   if (is_health(target.path)) {
-    if (request.method != "GET" && request.method != "HEAD")
-      co_return ApiResponse(Status::method_not_allowed(request.method));
+    if (request.method != "GET" && request.method != "HEAD") co_return ApiResponse(Status::method_not_allowed());
     const std::string lacking =
         target.path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
     ApiResponse healthy(lacking.empty() ? "ok" : lacking);

@@ -39,6 +39,7 @@ class ApiHandler {
   std::size_t open_watches() const { return served_->open_watches(); }
 
  private:
+  Task<ApiResponse> route(const ApiRequest& request, Target target);
   std::optional<ApiResponse> debug(const ApiRequest& request, std::string_view path);
 
   // Constant after construction.

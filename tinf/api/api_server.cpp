@@ -64,6 +64,16 @@ void set_warnings(Head& head, const std::vector<std::string>& warnings) {
   }
 }
 
+template <class Head>
+void set_headers(Head& head, const ApiResponse& response) {
+  if (response.status != 304) head.set(http::field::content_type, response.content_type);
+  head.set(http::field::cache_control, "no-cache, private");
+  if (response.retry_after_seconds > 0)
+    head.set(http::field::retry_after, std::to_string(response.retry_after_seconds));
+  for (const auto& [name, value] : response.headers) head.set(name, value);
+  set_warnings(head, response.warnings);
+}
+
 std::string text(boost::beast::string_view view) {
   return std::string(view.data(), view.size());
 }
@@ -283,6 +293,9 @@ Task<void> ApiServer::Listener::serve(Stream& stream, Live& live) {
     request.accept = text(message[http::field::accept]);
     request.content_type = text(message[http::field::content_type]);
     request.authorization = text(message[http::field::authorization]);
+    request.accept_encoding = text(message[http::field::accept_encoding]);
+    request.user_agent = text(message[http::field::user_agent]);
+    request.if_none_match = text(message[http::field::if_none_match]);
     request.body = std::move(message.body());
     request.from_loopback = from_loopback;
     keep_alive = message.keep_alive();
@@ -312,9 +325,7 @@ Task<bool> ApiServer::Listener::answer(Stream& stream, Live& live, ApiResponse r
   const auto status = static_cast<http::status>(response.status);
   if (response.stream != nullptr) {
     http::response<http::empty_body> head(status, 11);
-    head.set(http::field::content_type, response.content_type);
-    head.set(http::field::cache_control, "no-cache, private");
-    set_warnings(head, response.warnings);
+    set_headers(head, response);
     head.keep_alive(false);
     head.chunked(true);
     http::response_serializer<http::empty_body> serializer(head);
@@ -323,12 +334,7 @@ Task<bool> ApiServer::Listener::answer(Stream& stream, Live& live, ApiResponse r
     co_return false;
   }
   http::response<http::string_body> message(status, 11);
-  message.set(http::field::content_type, response.content_type);
-  message.set(http::field::cache_control, "no-cache, private");
-  set_warnings(message, response.warnings);
-  if (response.retry_after_seconds > 0) {
-    message.set(http::field::retry_after, std::to_string(response.retry_after_seconds));
-  }
+  set_headers(message, response);
   message.keep_alive(keep_alive);
   message.body() = std::move(response.body);
   message.prepare_payload();

@@ -156,41 +156,6 @@ std::string server_version() {
                                 {"platform", "linux/amd64"}});
 }
 
-std::string gvk_path(const ResourceType& type) {
-  return (type.resource().group.empty() ? "/api/v1" : "/apis/" + type.api_version()) +
-         (type.info.namespaced ? "/namespaces/{namespace}/" : "/") + type.resource().name + "/{name}";
-}
-
-json::object query_parameter(std::string_view name) {
-  return json::object{{"name", json::string_view(name.data(), name.size())},
-                      {"in", "query"},
-                      {"schema", json::object{{"type", "string"}, {"uniqueItems", true}}}};
-}
-
-// kubectl looks here for two things: whether a kind's PATCH takes dryRun and fieldValidation, and schemas to explain.
-std::string openapi_document(const GroupVersion& version) {
-  json::object paths;
-  json::object schemas;
-  for (const auto& type : version.types) {
-    json::object patch{{"operationId", "patch" + type->info.kind},
-                       {"parameters", json::array{query_parameter("dryRun"), query_parameter("fieldManager"),
-                                                  query_parameter("fieldValidation"), query_parameter("force")}},
-                       {"responses", json::object{{"200", json::object{{"description", "OK"}}}}},
-                       {"x-kubernetes-action", "patch"},
-                       {"x-kubernetes-group-version-kind", kind_of(*type)}};
-    paths[gvk_path(*type)] = json::object{{"patch", std::move(patch)}};
-    if (type->schema.empty()) continue;
-    auto schema = parse_json(type->schema);
-    if (!schema || !schema->is_object()) continue;
-    schema->get_object()["x-kubernetes-group-version-kind"] = json::array{kind_of(*type)};
-    schemas[type->resource().group + "." + type->resource().version + "." + type->info.kind] = std::move(*schema);
-  }
-  return json_text(json::object{{"openapi", "3.0.0"},
-                                {"info", json::object{{"title", "Kubernetes"}, {"version", "v1.34.0"}}},
-                                {"paths", std::move(paths)},
-                                {"components", json::object{{"schemas", std::move(schemas)}}}});
-}
-
 }  // namespace
 
 std::optional<ApiResponse> discovery(const ResourceCatalog& catalog, std::string_view path, std::string_view accept) {
@@ -228,32 +193,6 @@ std::optional<ApiResponse> discovery(const ResourceCatalog& catalog, std::string
     }
   }
   return std::nullopt;
-}
-
-std::optional<ApiResponse> openapi(const ResourceCatalog& catalog, std::string_view path, std::string_view root) {
-  constexpr std::string_view kV3 = "/openapi/v3";
-  if (path == "/openapi/v2") {
-    // An empty protobuf message is a document without definitions: kubectl then validates nothing itself.
-    ApiResponse response;
-    response.content_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    return response;
-  }
-  if (!path.starts_with(kV3)) return std::nullopt;
-  const auto groups = groups_of(catalog);
-  json::object index;
-  for (const auto& group : groups) {
-    for (const auto& version : group.versions) {
-      const std::string name = (group.name.empty() ? "api/" : "apis/") + group_version(group, version);
-      const std::string at = std::string(kV3) + "/" + name;
-      if (path == at) return ApiResponse(openapi_document(version));
-      // The hash lets clients cache; it changes with the document.
-      index[name] = json::object{
-          {"serverRelativeURL",
-           std::string(root) + at + "?hash=" + std::to_string(std::hash<std::string>()(openapi_document(version)))}};
-    }
-  }
-  if (path != kV3) return std::nullopt;
-  return ApiResponse(json_text(json::object{{"paths", std::move(index)}}));
 }
 
 }  // namespace tinf::api

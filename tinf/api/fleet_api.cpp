@@ -52,11 +52,14 @@ std::vector<std::string> names_in(std::string_view text) {
   return names;
 }
 
-std::string why_read_only(const std::string& cluster) {
-  return cluster.empty()
-             ? "objects mirrored from clusters are read-only here: write to the cluster itself, whose name "
-               "stands before the first dot of the namespace or, where there is none, of the name"
-             : "objects mirrored from clusters are read-only here: write to the cluster " + cluster + " itself";
+// What the definition says of the type; null: it does not define it.
+ResourceTypePtr type_in(const FleetObject& definition, const Resource& resource) {
+  const auto tree = parse_json(definition.object->raw());
+  if (!tree) return nullptr;
+  const auto types = types_of_definition(*tree);
+  if (!types) return nullptr;
+  const auto found = std::ranges::find(*types, resource, [](const auto& one) { return one->resource(); });
+  return found == types->end() ? nullptr : *found;
 }
 
 }  // namespace
@@ -69,15 +72,36 @@ struct FleetApi::View {
     ResourceTypePtr type;  // With them, as it stands in the catalog.
   };
 
+  // The schemas of custom resources, out of their definitions.
+  class Schemas final : public SchemaSource {
+   public:
+    Schemas(FleetApi& api, const View& view) : api_(api), view_(view) {}
+
+    Task<std::string> state(const ResourceType& type) override {
+      const auto definition = co_await api_.definition_of(view_, type);
+      co_return definition ? definition->cluster + "/" + std::to_string(definition->version) : std::string();
+    }
+    Task<std::string> schema(const ResourceType& type) override {
+      const auto definition = co_await api_.definition_of(view_, type);
+      const auto defined = definition ? type_in(*definition, type.resource()) : nullptr;
+      co_return defined ? defined->schema : std::string();
+    }
+
+   private:
+    FleetApi& api_;
+    const View& view_;
+  };
+
   View(FleetApi& api, const std::string& name)
       : cluster(name),
         reader(api.fleet_, name.empty() ? api.fleet_forms_ : api.native_forms_, name),
-        resources(api.runtime_, reader, options_of(name)) {}
+        resources(api.runtime_, reader, options_of(api)) {}
 
-  static ReadApiOptions options_of(const std::string& name) {
+  ReadApiOptions options_of(FleetApi& api) {
     ReadApiOptions options;
-    if (!name.empty()) options.root = std::string(kClusters) + name;
-    options.why_read_only = why_read_only(name);
+    if (!cluster.empty()) options.root = std::string(kClusters) + cluster;
+    options.schemas = std::make_shared<Schemas>(api, *this);
+    options.home = [this, &api](const ResourcePath& path) { return api.home_of(*this, path); };
     return options;
   }
 
@@ -166,34 +190,47 @@ Task<void> FleetApi::learn_columns(View& view, const ApiRequest& request, const 
   if (type == nullptr || has_built_in_columns(*type)) co_return;
   const auto form = negotiate(request.accept);
   if (!form || *form != Form::Table) co_return;
-  const std::string definitions = definitions_resource().group_resource();
-  const auto cluster = directory_.cluster_with(definitions, type->collection, view.cluster);
-  if (!cluster) co_return;
-  const FleetPlace place{*cluster, ObjectKey{"", type->collection}};
-  auto definition = co_await fleet_.get(definitions, place);
-  if (!definition || !*definition) co_return;
+  const auto definition = co_await definition_of(view, *type);
+  if (!definition) co_return;
 
   auto& learned = view.learned[path.resource];
-  const bool is_same = learned.cluster == *cluster && learned.version == (*definition)->version;
+  const bool is_same = learned.cluster == definition->cluster && learned.version == definition->version;
   if (is_same && learned.type == type) co_return;
   auto with_columns = std::make_shared<ResourceType>(*type);
   if (is_same) {
     with_columns->columns = learned.type->columns;
   } else {
     with_columns->columns.clear();
-    const auto tree = parse_json((*definition)->object->raw());
-    if (!tree) co_return;
-    const auto types = types_of_definition(*tree);
-    for (const auto& defined : types ? *types : std::vector<ResourceTypePtr>()) {
-      if (defined->resource() == path.resource) with_columns->columns = defined->columns;
-    }
+    if (const auto defined = type_in(*definition, path.resource)) with_columns->columns = defined->columns;
   }
-  learned.cluster = *cluster;
-  learned.version = (*definition)->version;
+  learned.cluster = definition->cluster;
+  learned.version = definition->version;
   learned.type = with_columns;
   auto catalog = view.resources.catalog();
   catalog.replace(learned.type);
   view.resources.serve(std::move(catalog));
+}
+
+Task<std::optional<FleetObject>> FleetApi::definition_of(const View& view, const ResourceType& type) {
+  const std::string definitions = definitions_resource().group_resource();
+  const auto cluster = directory_.cluster_with(definitions, type.collection, view.cluster);
+  if (!cluster) co_return std::nullopt;
+  const FleetPlace place{*cluster, ObjectKey{"", type.collection}};
+  auto definition = co_await fleet_.get(definitions, place);
+  if (!definition) co_return std::nullopt;
+  co_return std::move(*definition);
+}
+
+std::string FleetApi::home_of(const View& view, const ResourcePath& path) const {
+  if (!view.cluster.empty()) return "the cluster " + view.cluster + " itself";
+  const auto parts = fleet_namespace(path.in_namespace ? path.namespace_name : path.name);
+  if (!parts || !directory_.knows(parts->first)) {
+    return "the cluster itself, whose name stands before the first dot of the namespace or, where there is none, of "
+           "the "
+           "name";
+  }
+  return "the cluster " + parts->first + " itself, where " +
+         (path.in_namespace ? "the namespace is " : "the name is ") + parts->second;
 }
 
 void FleetApi::warn(const View& view, const ResourcePath& path, const Query& query, ApiResponse& response) const {

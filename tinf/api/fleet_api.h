@@ -32,6 +32,10 @@ class FleetApi final : public Served {
   // not, and take a refusal for a failure of the whole.
   std::optional<ApiResponse> no_events(const View& view, const ApiRequest& request, const ResourcePath& path) const;
   Task<void> learn_columns(View& view, const ApiRequest& request, const ResourcePath& path);
+  // What the cluster's definition of a custom resource is; nothing: it is not followed.
+  Task<std::optional<FleetObject>> definition_of(const View& view, const ResourceType& type);
+  // Where what is refused here can be done.
+  std::string home_of(const View& view, const ResourcePath& path) const;
   void warn(const View& view, const ResourcePath& path, const Query& query, ApiResponse& response) const;
 
   // Constant after construction.

@@ -62,11 +62,25 @@ TEST_F(FleetApiTest, RefusesWhatWritesAndSaysWhere) {
   for (const auto* method : {"POST", "PUT", "PATCH", "DELETE"}) {
     const auto refused = send(method, "/api/v1/namespaces/c1.default/pods/web");
     EXPECT_EQ(refused.status, 405);
-    EXPECT_THAT(at(refused, {"message"}), HasSubstr("before the first dot of the namespace"));
+    EXPECT_THAT(at(refused, {"message"}), HasSubstr("write to the cluster c1 itself, where the namespace is default"));
+    EXPECT_THAT(at(send(method, "/api/v1/namespaces/c9.default/pods"), {"message"}),
+                HasSubstr("before the first dot of the namespace"));
     EXPECT_THAT(at(send(method, "/clusters/c1/api/v1/namespaces/default/pods"), {"message"}),
                 HasSubstr("write to the cluster c1 itself"));
   }
   EXPECT_EQ(listed("/api/v1/pods").size(), 1u);
+}
+
+TEST_F(FleetApiTest, WhoAsksForLogsIsToldWhereTheyAre) {
+  put("c1", "Pod", "default/web");
+  const auto missing = get("/api/v1/namespaces/c1.default/pods/web/log");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(at(missing, {"message"}),
+            "there is no pods/log here, objects alone are mirrored from clusters: ask the cluster c1 itself, where the "
+            "namespace is default");
+  EXPECT_THAT(
+      at(send("POST", "/clusters/c1/api/v1/namespaces/default/pods/web/exec"), {"message"}),
+      HasSubstr("there is no pods/exec here, objects alone are mirrored from clusters: ask the cluster c1 itself"));
 }
 
 TEST_F(FleetApiTest, AnUnknownClusterIsNotFoundByName) {
@@ -414,6 +428,45 @@ TEST_F(FleetApiTest, TablesHaveTheColumnsOfTheKindOrOfItsDefinition) {
   EXPECT_THAT(get("/clusters/c2/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","red"])"));
   put_cluster("c7");  // The directory is read anew, and what was learnt is still known.
   EXPECT_THAT(get("/apis/example.com/v1/widgets", kTable).body, HasSubstr(R"("cells":["w","red"])"));
+}
+
+TEST_F(FleetApiTest, SchemasAreThoseOfWhatIsServedAndOfTheDefinitionsThatAreFollowed) {
+  put("c1", "Pod", "default/web");
+  put("c2", "Widget", "default/w");
+  const auto documents = [&](const std::string& root) {
+    const auto document = tree(get(root + "/openapi/v3"));
+    std::map<std::string, std::string> found;
+    for (const auto& [name, place] : json_at(document, {"paths"})->get_object()) {
+      found[std::string(name)] = json_string_at(place, {"serverRelativeURL"});
+    }
+    return found;
+  };
+  auto known = documents("");
+  EXPECT_EQ(known.size(), 2u);
+  EXPECT_EQ(documents("/clusters/c1").size(), 1u);
+  const auto core = get(known.at("api/v1"));
+  EXPECT_THAT(core.body, HasSubstr("io.k8s.api.core.v1.PodSpec"));
+  EXPECT_THAT(core.body, Not(HasSubstr("io.k8s.api.core.v1.Node\"")));
+  EXPECT_THAT(core.body, Not(HasSubstr("\"patch\":")));
+  EXPECT_THAT(get(known.at("apis/example.com/v1")).body, HasSubstr("No schema of this kind is known here"));
+
+  const auto definition = [](const std::string& description) {
+    return R"(,"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"widgets","kind":"Widget"},)"
+           R"("versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","description":")" +
+           description + R"("}}}]})";
+  };
+  put("c2", "CustomResourceDefinition", "/widgets.example.com", 1, "{}", definition("A toy."));
+  const auto before = known.at("apis/example.com/v1");
+  known = documents("");
+  EXPECT_NE(known.at("apis/example.com/v1"), before);
+  EXPECT_THAT(get(known.at("apis/example.com/v1")).body, HasSubstr("A toy."));
+  EXPECT_THAT(get("/openapi/v2").body, HasSubstr("A toy."));
+  EXPECT_THAT(get("/clusters/c1/openapi/v2").body, Not(HasSubstr("com.example.v1.Widget")));
+  put("c2", "CustomResourceDefinition", "/widgets.example.com", 2, "{}", definition("A tool."));
+  EXPECT_EQ(get(known.at("apis/example.com/v1")).status, 301);
+  const auto of_cluster = documents("/clusters/c2").at("apis/example.com/v1");
+  EXPECT_THAT(of_cluster, HasSubstr("/clusters/c2/openapi/v3/apis/example.com/v1?hash="));
+  EXPECT_THAT(get(of_cluster).body, HasSubstr("A tool."));
 }
 
 TEST_F(FleetApiTest, TellsObjectsOfWhichThereIsOnlyMetadataAsOfThePathsKind) {

@@ -16,6 +16,7 @@ class ListResponse final : public ResponseStream {
 
   Task<std::optional<std::string>> next() override;
   bool failed() const override { return failed_; }
+  bool ends_by_itself() const override { return true; }
   void cut() override { cut_ = true; }
 
  private:

@@ -15,8 +15,11 @@ struct ApiRequest {
   std::string method;
   std::string target;  // Path and query, as they stand in the request line.
   std::string accept;
+  std::string accept_encoding;
   std::string content_type;
   std::string authorization;
+  std::string user_agent;
+  std::string if_none_match;
   std::string body;
   bool from_loopback = false;
 
@@ -34,6 +37,9 @@ class ResponseStream {
   // The end came before its time: the client must not take what it has for the whole.
   virtual bool failed() const { return false; }
 
+  // It waits for nothing but its source's objects: what it says may be held back to be compressed. A watch's may not.
+  virtual bool ends_by_itself() const { return false; }
+
   // Makes next() come to the end, now and from now on.
   virtual void cut() = 0;
 };
@@ -43,8 +49,9 @@ struct ApiResponse {
   std::string content_type = "application/json";
   std::string body;
   int retry_after_seconds = 0;
-  std::vector<std::string> warnings;       // Of what is right and yet not all: kubectl shows them.
-  std::unique_ptr<ResponseStream> stream;  // Instead of a body.
+  std::vector<std::pair<std::string, std::string>> headers;  // Beside or instead of those that every answer has.
+  std::vector<std::string> warnings;                         // Of what is right and yet not all: kubectl shows them.
+  std::unique_ptr<ResponseStream> stream;                    // Instead of a body.
 
   ApiResponse() = default;
   explicit ApiResponse(std::string json) : body(std::move(json)) {}

@@ -1,10 +1,22 @@
 // From a request to its verb, and what the verbs share.
 #include "tinf/api/read_api.h"
 
+#include <algorithm>
+#include <array>
+
 #include "tinf/api/discovery.h"
 
 namespace tinf::api {
 namespace {
+
+bool is_read(const ApiRequest& request) {
+  return request.method == "GET" || request.method == "HEAD";
+}
+
+bool is_write(const ApiRequest& request) {
+  constexpr std::array<std::string_view, 4> kWrites{"POST", "PUT", "PATCH", "DELETE"};
+  return std::ranges::find(kWrites, request.method) != kWrites.end();
+}
 
 bool is_answered_by(const ResourceType& type, const ResourcePath& path) {
   if (path.subresource == "status") return type.has_status;
@@ -18,7 +30,8 @@ ReadApi::ReadApi(Runtime& runtime, VersionedReader& reader, ReadApiOptions optio
       catalog_(std::move(options.catalog)),
       reader_(reader),
       root_(std::move(options.root)),
-      why_read_only_(std::move(options.why_read_only)),
+      schemas_(std::move(options.schemas)),
+      home_(std::move(options.home)),
       open_(std::make_shared<std::set<WatchResponse*>>()) {}
 
 void ReadApi::serve(ResourceCatalog catalog) {
@@ -32,22 +45,28 @@ void ReadApi::cut_watches() {
   for (WatchResponse* open : *open_) open->cut();
 }
 
+Task<std::optional<ApiResponse>> ReadApi::document(const ApiRequest& request, const Target& target) {
+  auto found = discovery(catalog_, target.path, request.accept);
+  if (!found) found = co_await openapi(catalog_, *schemas_, request, target, root_, runtime_.clock);
+  if (found && !is_read(request)) found = ApiResponse(Status::method_not_allowed());
+  co_return found;
+}
+
 // Documents first; then resources.
 Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
-  if (request.method == "GET") {
-    if (auto document = discovery(catalog_, target.path, request.accept)) co_return std::move(*document);
-    if (auto document = openapi(catalog_, target.path, root_)) co_return std::move(*document);
-  }
+  if (auto found = co_await document(request, target)) co_return std::move(*found);
   auto path = ResourcePath::parse(target.path);
   if (!path) co_return ApiResponse(Status::unknown_path());
   Call call(request, std::move(*path), std::move(target.query));
   call.type = catalog_.find(call.path.resource);
-  if (call.type == nullptr || !is_answered_by(call.of(), call.path)) co_return ApiResponse(Status::unknown_path());
+  if (call.type == nullptr) co_return ApiResponse(Status::unknown_path());
   if (call.path.in_namespace && !call.of().info.namespaced) co_return ApiResponse(Status::unknown_path());
+  if (!is_answered_by(call.of(), call.path)) co_return no_subresource(call.path);
   auto form = negotiate(request.accept);
   if (!form) co_return ApiResponse(form.error());
   call.form = *form;
-  if (request.method != "GET") co_return co_await write(call);
+  if (is_write(request)) co_return co_await write(call);
+  if (request.method != "GET") co_return ApiResponse(Status::method_not_allowed());
   if (!call.path.name.empty()) {
     if (!call.is_placed()) co_return ApiResponse(Status::unknown_path());
     co_return co_await get(call);
@@ -57,9 +76,18 @@ Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
 }
 
 Task<ApiResponse> ReadApi::write(Call& call) {
-  Status refusal = Status::method_not_allowed(call.request.method);
-  refusal.message = why_read_only_;
+  Status refusal = Status::method_not_allowed();
+  if (home_) refusal.message = "objects mirrored from clusters are read-only here: write to " + home_(call.path);
   co_return ApiResponse(refusal);
+}
+
+ApiResponse ReadApi::no_subresource(const ResourcePath& path) const {
+  Status refusal = Status::unknown_path();
+  if (home_) {
+    refusal.message = "there is no " + path.resource.name + "/" + path.subresource +
+                      " here, objects alone are mirrored from clusters: ask " + home_(path);
+  }
+  return ApiResponse(refusal);
 }
 
 Presentation ReadApi::presentation(const Call& call) {

@@ -5,6 +5,7 @@
 #include "tinf/api/continue_token.h"
 #include "tinf/api/message.h"
 #include "tinf/api/object_pages.h"
+#include "tinf/api/openapi.h"
 #include "tinf/api/ordering.h"
 #include "tinf/api/request.h"
 #include "tinf/api/resource_type.h"
@@ -18,8 +19,10 @@ namespace tinf::api {
 
 struct ReadApiOptions {
   ResourceCatalog catalog;
-  std::string root;           // What stands in front of its paths, for documents that name them.
-  std::string why_read_only;  // Told to whoever writes: why that is refused, and where it can be done.
+  std::string root;  // What stands in front of its paths, for documents that name them.
+  std::shared_ptr<SchemaSource> schemas = std::make_shared<SchemaSource>();
+  // Where else to do what is refused here, on what the path names: "the cluster cluster1 itself". None: nowhere.
+  std::function<std::string(const ResourcePath& path)> home;
 
   ReadApiOptions() = default;
 };
@@ -80,6 +83,8 @@ class ReadApi : public Served {
   ResourceCatalog catalog_;
 
  private:
+  Task<std::optional<ApiResponse>> document(const ApiRequest& request, const Target& target);
+  ApiResponse no_subresource(const ResourcePath& path) const;
   Task<ApiResponse> get(Call& call);
   Task<ApiResponse> list(Call& call);
   Task<ApiResponse> list_in_order(Call& call);
@@ -88,7 +93,8 @@ class ReadApi : public Served {
 
   VersionedReader& reader_;
   const std::string root_;
-  const std::string why_read_only_;
+  const std::shared_ptr<SchemaSource> schemas_;
+  const std::function<std::string(const ResourcePath& path)> home_;
   const OpenWatches open_;
 };
 

@@ -58,7 +58,7 @@ Task<ApiResponse> ResourceApi::write(Call& call) {
     if (named) co_return co_await remove(call);
     if (call.of().info.has_verb("deletecollection")) co_return co_await remove_collection(call);
   }
-  co_return ApiResponse(Status::method_not_allowed(method));
+  co_return ApiResponse(Status::method_not_allowed());
 }
 
 }  // namespace tinf::api

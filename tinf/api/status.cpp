@@ -53,8 +53,8 @@ Status Status::bad_request(std::string message) {
   return status(400, "BadRequest", std::move(message));
 }
 
-Status Status::method_not_allowed(std::string_view verb) {
-  return status(405, "MethodNotAllowed", std::string(verb) + " is not supported on this path");
+Status Status::method_not_allowed() {
+  return status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
 }
 
 Status Status::not_acceptable(std::string_view offered) {

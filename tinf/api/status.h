@@ -38,7 +38,7 @@ struct Status {
 
   static Status success(const Resource& about, std::string_view name, std::string_view uid);
   static Status bad_request(std::string message);
-  static Status method_not_allowed(std::string_view verb);
+  static Status method_not_allowed();
   static Status not_acceptable(std::string_view offered);
   static Status unsupported_media_type(std::string message);
   static Status too_large(std::size_t limit);
