@@ -1,6 +1,8 @@
 // Health first, since it needs no token; then what is served; at last the form in which it goes out.
 #include "tinf/api/api_handler.h"
 
+#include <algorithm>
+
 #include "tinf/api/body_filter.h"
 #include "tinf/api/fleet_api.h"
 #include "tinf/api/resource_api.h"
@@ -15,6 +17,13 @@ bool is_health(std::string_view path) {
     if (path == name || (path.starts_with(name) && path[name.size()] == '/')) return true;
   }
   return false;
+}
+
+bool is_known_already(const ApiRequest& request, const ApiResponse& response) {
+  if (request.if_none_match.empty() || response.status != 200) return false;
+  return std::ranges::any_of(response.headers, [&](const auto& header) {
+    return header.first == "ETag" && header.second == request.if_none_match;
+  });
 }
 
 // For people, but for documents that are for machines alone.
@@ -37,6 +46,10 @@ Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   Target target = Target::parse(request.target);
   const std::string path = target.path;
   auto response = co_await route(request, std::move(target));
+  if (is_known_already(request, response)) {
+    response.status = 304;
+    response.body.clear();
+  }
   const bool streams = response.stream != nullptr;
   if (streams && !response.stream->ends_by_itself()) co_return response;  // A watch: every event at once.
   if (goes_out_pretty(request, response, path)) response = co_await filtered(std::move(response), pretty_json());

@@ -227,7 +227,7 @@ json::value event_object(const Tree& o, WallTime) {
 
 const std::map<std::string, Columns, std::less<>>& built_in_columns() {
   static const std::map<std::string, Columns, std::less<>> columns{
-      {"configmaps", {kName, {"Data", "integer", 0, TINF_COUNT_CELL("data")}, kAge}},
+      {"configmaps", {kName, {"Data", "string", 0, TINF_COUNT_CELL("data")}, kAge}},
       {"secrets",
        {kName,
         {"Type", "string", 0, TINF_TEXT_CELL("", "type")},
@@ -278,8 +278,8 @@ const std::map<std::string, Columns, std::less<>>& built_in_columns() {
       {"deployments.apps",
        {kName,
         {"Ready", "string", 0, ready_of_desired},
-        {"Up-to-date", "integer", 0, replica_count<2>},
-        {"Available", "integer", 0, replica_count<3>},
+        {"Up-to-date", "string", 0, replica_count<2>},
+        {"Available", "string", 0, replica_count<3>},
         kAge,
         kContainers,
         kImages,

@@ -40,10 +40,37 @@ void add_kind(json::object& schema, const Resource& resource, const std::string&
       json::array{json::object{{"group", resource.group}, {"kind", kind}, {"version", resource.version}}};
 }
 
+constexpr std::size_t kMostEmbedded = 100;  // In one kind; of more, their own members alone are told.
+
+// An object in an object has its members, too.
+void embed(json::object& schema, std::size_t& left) {
+  if (auto* properties = schema.if_contains("properties"); properties != nullptr && properties->is_object()) {
+    for (auto& [name, property] : properties->get_object()) {
+      if (property.is_object()) embed(property.get_object(), left);
+    }
+  }
+  for (const auto* of_others : {"items", "additionalProperties"}) {
+    auto* other = schema.if_contains(of_others);
+    if (other != nullptr && other->is_object()) embed(other->get_object(), left);
+  }
+  const auto* embedded = schema.if_contains("x-kubernetes-embedded-resource");
+  if (left == 0 || embedded == nullptr || !embedded->is_bool() || !embedded->get_bool()) return;
+  --left;
+  add_usual_members(schema, kUsualObject);
+  auto& required = schema["required"];
+  if (!required.is_array()) required.emplace_array();
+  for (const auto* name : {"kind", "apiVersion"}) {
+    auto& names = required.get_array();
+    if (std::ranges::find(names, json::value(name)) == names.end()) names.emplace_back(name);
+  }
+}
+
 std::string object_schema(const ResourceType& type, std::string_view defined) {
   json::object schema;
   if (auto tree = parse_json(defined); tree && tree->is_object()) {
     schema = std::move(tree->get_object());
+    std::size_t left = kMostEmbedded;
+    embed(schema, left);
   } else {
     schema = {{"description", text(kNoSchema)}, {"type", "object"}, {"x-kubernetes-preserve-unknown-fields", true}};
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tinf/api/entity_tag.h"
 #include "tinf/api/request.h"
 #include "tinf/patch/json.h"
 
@@ -167,6 +168,8 @@ std::optional<ApiResponse> discovery(const ResourceCatalog& catalog, std::string
     if (const auto version = aggregated_version(accept); !version.empty()) {
       ApiResponse response(aggregated(groups, path == "/api", version));
       response.content_type = "application/json;g=apidiscovery.k8s.io;v=" + version + ";as=APIGroupDiscoveryList";
+      response.headers = {
+          {"ETag", entity_tag(document_hash(response.body))}, {"Cache-Control", "public"}, {"Vary", "Accept"}};
       return response;
     }
     if (path == "/api") {

@@ -489,6 +489,9 @@ TEST_F(FleetApiTest, TellsObjectsOfWhichThereIsOnlyMetadataAsOfThePathsKind) {
   EXPECT_EQ(at(get(path + "/odd"), {"kind"}), "PartialObjectMetadata") << "left as it is";
   EXPECT_EQ(at(get(path + "/a", kMetadata), {"kind"}), "PartialObjectMetadata");
   EXPECT_THAT(get(path + "?includeObject=Object", kTable).body, HasSubstr(R"("object":{"kind":"Widget")"));
+  EXPECT_THAT(get(path + "?includeObject=None", kTable).body, HasSubstr(R"("object":null})"));
+  EXPECT_EQ(get(path + "?includeObject=All", kTable).status, 400);
+  EXPECT_EQ(get(path + "?includeObject=All").status, 200) << "it is about Tables alone";
   auto watch = get(path + "?watch=1");
   EXPECT_THAT(time.await(watch.stream->next()).value_or(""),
               HasSubstr(R"({"type":"ADDED","object":{"kind":"Widget","apiVersion":"example.com/v1")"));

@@ -2,15 +2,13 @@
 // costs a hash of what the document would be made of.
 #include "tinf/api/openapi.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cstdio>
 #include <ctime>
 #include <vector>
 
 #include "tinf/api/components.h"
+#include "tinf/api/entity_tag.h"
 #include "tinf/api/openapi_v2.h"
 #include "tinf/patch/json.h"
 
@@ -43,9 +41,9 @@ constexpr std::array kOfLists{
     Parameter{"timeoutSeconds", "integer"},
     Parameter{"watch", "boolean"},
 };
-// By which kubectl sees whether the server looks at fields that it does not know, and whether it can try without doing.
-constexpr std::array kOfWrites{Parameter{"dryRun", "string"}, Parameter{"fieldManager", "string"},
-                               Parameter{"fieldValidation", "string"}};
+// By which kubectl sees that it can try without doing. Without fieldValidation, which is not done here, it holds a
+// manifest against the schemas itself.
+constexpr std::array kOfWrites{Parameter{"dryRun", "string"}, Parameter{"fieldManager", "string"}};
 
 json::object parameter(const Parameter& of, const char* in) {
   json::object made{{"name", of.name}, {"in", in}, {"schema", json::object{{"type", of.type}, {"uniqueItems", true}}}};
@@ -135,26 +133,31 @@ Task<Told> told_at(const ResourceCatalog& catalog, SchemaSource& schemas, const 
   co_return told;
 }
 
+json::object paths_of(const Told& told) {
+  json::object paths;
+  for (const auto& type : told.types) add_paths(paths, *type);
+  return paths;
+}
+
+// Of Kubernetes' own schemas, and of what is made of others.
+const std::string& edition() {
+  static const std::string known = [] {
+    ResourceType example;
+    example.info.kind = "Example";
+    Components components;
+    components.add(example, R"({"properties":{"embedded":{"x-kubernetes-embedded-resource":true}}})");
+    std::string text(BuiltInSchemas::get().text());
+    for (const auto& [name, schema] : components.by_name()) text += schema;
+    return document_hash(text);
+  }();
+  return known;
+}
+
 // Another one whenever the document may be another.
 std::string hash_of(const Told& told) {
-  static const std::uint64_t edition = [] {
-    const auto text = BuiltInSchemas::get().text();
-    return static_cast<std::uint64_t>(XXH3_64bits(text.data(), text.size()));
-  }();
-  std::string text = std::to_string(edition);
-  const auto add = [&](std::string_view part) { text.append(1, '\0').append(part); };
-  for (std::size_t i = 0; i < told.types.size(); ++i) {
-    const auto& info = told.types[i]->info;
-    for (const auto* part : {&info.resource.group, &info.resource.version, &info.resource.name, &info.kind}) add(*part);
-    add(info.namespaced ? "namespaced" : "");
-    for (const auto& verb : info.verbs) add(verb);
-    add(told.states[i]);
-  }
-  const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
-  char digits[33];
-  std::snprintf(digits, sizeof digits, "%016llX%016llX", static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return digits;
+  std::string text = edition() + json_text(paths_of(told));
+  for (const auto& state : told.states) text.append(1, '\0').append(state);
+  return document_hash(text);
 }
 
 Task<void> others_turn() {
@@ -183,13 +186,11 @@ std::string member(std::string_view name) {
   return json_text(json::value(json::string_view(name.data(), name.size()))) + ":";
 }
 
-Task<std::string> document_v3(const std::vector<ResourceTypePtr>& types, SchemaSource& schemas) {
-  json::object paths;
-  for (const auto& type : types) add_paths(paths, *type);
+Task<std::string> document_v3(const Told& told, SchemaSource& schemas) {
   Components components;
-  co_await fill(components, types, schemas);
-  std::string text = R"({"openapi":"3.0.0","info":)" + json_text(information()) + ",\"paths\":" + json_text(paths) +
-                     ",\"components\":{\"schemas\":{";
+  co_await fill(components, told.types, schemas);
+  std::string text = R"({"openapi":"3.0.0","info":)" + json_text(information()) +
+                     ",\"paths\":" + json_text(paths_of(told)) + ",\"components\":{\"schemas\":{";
   bool first = true;
   for (const auto& [name, schema] : components.by_name()) {
     if (!std::exchange(first, false)) text += ',';
@@ -198,9 +199,9 @@ Task<std::string> document_v3(const std::vector<ResourceTypePtr>& types, SchemaS
   co_return text + "}}}";
 }
 
-Task<std::string> document_v2(const std::vector<ResourceTypePtr>& types, SchemaSource& schemas, bool protobuf) {
+Task<std::string> document_v2(const Told& told, SchemaSource& schemas, bool protobuf) {
   Components components;
-  co_await fill(components, types, schemas);
+  co_await fill(components, told.types, schemas);
   std::string text = protobuf
                          ? document_head_of_v2(BuiltInSchemas::get().version())
                          : R"({"swagger":"2.0","info":)" + json_text(information()) + R"(,"paths":{},"definitions":{)";
@@ -311,7 +312,7 @@ Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaS
   }
 
   const std::string hash = hash_of(told);
-  const std::string tag = "\"" + hash + "\"";
+  const std::string tag = entity_tag(hash);
   ApiResponse response;
   response.headers = {{"ETag", tag}, {"Vary", "Accept-Encoding, Accept"}};
   if (const auto& known = target.query.get("hash"); !is_v2 && !known.empty()) {
@@ -332,9 +333,9 @@ Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaS
   const bool protobuf = form != "application/json";
   if (protobuf) response.content_type = kProtobufV2;
   if (is_v2) {
-    response.body = co_await document_v2(told.types, schemas, protobuf);
+    response.body = co_await document_v2(told, schemas, protobuf);
   } else {
-    response.body = co_await document_v3(told.types, schemas);
+    response.body = co_await document_v3(told, schemas);
   }
   co_return response;
 }

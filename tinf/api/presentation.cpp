@@ -79,6 +79,7 @@ std::string Presentation::row(const Object& object) const {
   std::string text = "{\"cells\":";
   text += json_text(cells(*type_, tree ? *tree : boost::json::value(), clock_.wall_now()));
   if (rows_ == TableObjects::Metadata) text += ",\"object\":" + metadata_only(object);
+  if (rows_ == TableObjects::None) text += ",\"object\":null";
   if (rows_ == TableObjects::Full) plain(object, text += ",\"object\":");
   return text + "}";
 }

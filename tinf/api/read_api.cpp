@@ -18,6 +18,20 @@ bool is_write(const ApiRequest& request) {
   return std::ranges::find(kWrites, request.method) != kWrites.end();
 }
 
+// What a Table's rows have of their objects.
+std::optional<TableObjects> rows_of(const Query& query) {
+  const auto& include = query.get("includeObject");
+  if (include.empty() || include == "Metadata") return TableObjects::Metadata;
+  if (include == "Object") return TableObjects::Full;
+  if (include == "None") return TableObjects::None;
+  return std::nullopt;
+}
+
+Status no_such_rows(const Query& query) {
+  return Status::bad_request("Unable to convert to Table as requested: includeObject: Invalid value: \"" +
+                             query.get("includeObject") + "\": must be 'Metadata', 'Object', 'None', or empty");
+}
+
 bool is_answered_by(const ResourceType& type, const ResourcePath& path) {
   if (path.subresource == "status") return type.has_status;
   return path.subresource.empty();
@@ -65,6 +79,7 @@ Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
   auto form = negotiate(request.accept);
   if (!form) co_return ApiResponse(form.error());
   call.form = *form;
+  if (call.form == Form::Table && !rows_of(call.query)) co_return ApiResponse(no_such_rows(call.query));
   if (is_write(request)) co_return co_await write(call);
   if (request.method != "GET") co_return ApiResponse(Status::method_not_allowed());
   if (!call.path.name.empty()) {
@@ -91,11 +106,7 @@ ApiResponse ReadApi::no_subresource(const ResourcePath& path) const {
 }
 
 Presentation ReadApi::presentation(const Call& call) {
-  const auto& include = call.query.get("includeObject");
-  const auto rows = include == "Object" ? TableObjects::Full
-                    : include == "None" ? TableObjects::None
-                                        : TableObjects::Metadata;
-  return Presentation(call.type, call.form, rows, runtime_.clock);
+  return Presentation(call.type, call.form, rows_of(call.query).value_or(TableObjects::Metadata), runtime_.clock);
 }
 
 ApiResponse ReadApi::answer(const Call& call, const Object& object, int status) {

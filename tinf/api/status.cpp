@@ -162,7 +162,8 @@ std::string Status::to_json() const {
     }
   }
   if (retry_after_seconds > 0) details["retryAfterSeconds"] = retry_after_seconds;
-  if (!details.empty()) document["details"] = std::move(details);
+  // kubectl debug looks into those of a 404 without a look whether there are any.
+  if (!details.empty() || code == 404 || code == 405) document["details"] = std::move(details);
   if (code >= 400) {
     document["code"] = code;
   }

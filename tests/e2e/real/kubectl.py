@@ -42,10 +42,13 @@ class Kubectl:
         self.program = kube_program(names[version]) if version in names else version
         self._timeout = timeout
 
-    def run(self, *words, stdin=None, check=True):
-        """The finished process (stdout, stderr, returncode as text); with check, a failure is an AssertionError."""
+    def run(self, *words, stdin=None, check=True, environment=None):
+        """The finished process (stdout, stderr, returncode as text); with check, a failure is an AssertionError.
+
+        environment: variables for it, beside its own.
+        """
         done = subprocess.run([str(self.program), *map(str, words)], input=stdin, text=True, capture_output=True,
-                              timeout=self._timeout, env=self._environment())
+                              timeout=self._timeout, env={**self._environment(), **(environment or {})})
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(map(str, words))} failed ({done.returncode}): {done.stderr.strip()}")
         return done

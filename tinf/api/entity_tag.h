@@ -1,0 +1,17 @@
+// What tells one edition of a document from another.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace tinf::api {
+
+// XXH3-128 in 32 hexadecimal digits, capitals as kube-apiserver writes them.
+std::string document_hash(std::string_view of);
+
+// An ETag, with its quotes.
+inline std::string entity_tag(const std::string& hash) {
+  return "\"" + hash + "\"";
+}
+
+}  // namespace tinf::api
