@@ -9,6 +9,9 @@
 //
 //   n<object>       an object of a cluster, which gets its form for the fleet
 //
+//   t<resource>     an object that is shown in the columns of its resource, and what a printer column's path finds in
+//   it <path> <object>
+//
 //   p<protobuf>     a body, see protobuf_of()
 //
 //   m<object>       a patch of each kind
@@ -22,7 +25,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tinf/api/api_handler.h"
 #include "tinf/api/body.h"
+#include "tinf/api/columns.h"
 #include "tinf/api/fleet_form.h"
+#include "tinf/api/printer_path.h"
 #include "tinf/patch/json.h"
 #include "tinf/patch/patch.h"
 #include "tinf/store/memory/fleet_memory_store.h"
@@ -357,6 +362,21 @@ void play_form(std::string_view input) {
   }
 }
 
+void play_table(std::string_view input) {
+  api::ResourceType type;
+  type.collection = take(input);
+  const auto path = take(input);
+  const auto object = parse_json(input);
+  if (!object) return;
+  const auto definitions = tree_of(api::column_definitions(type), "columns");
+  const auto row = tree_of(json_text(api::cells(type, *object, WallTime(1'800'000'000s))), "a row");
+  demand(definitions.as_array().size() == row.as_array().size(), "a row has a cell for each column", type.collection);
+  (void)tree_of(json_text(api::row_conditions(type, *object)), "a row's conditions");
+  const Exact exact(path);
+  const auto* found = api::first_at(*object, exact.view());
+  demand(found == nullptr || tree_of(json_text(*found), "what is found") == *found, "what is found can be shown");
+}
+
 void play_protobuf(std::string_view input) {
   const std::string body = body_of_protobuf(input);
   const Exact exact(body);
@@ -412,6 +432,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   if (input.starts_with('r')) tinf::fuzz::play_requests(input.substr(1));
   if (input.starts_with('f')) tinf::fuzz::play_fleet(input.substr(1));
   if (input.starts_with('n')) tinf::fuzz::play_form(input.substr(1));
+  if (input.starts_with('t')) tinf::fuzz::play_table(input.substr(1));
   if (input.starts_with('p')) tinf::fuzz::play_protobuf(input.substr(1));
   if (input.starts_with('m')) tinf::fuzz::play_patch(input.substr(1));
   return 0;

@@ -12,6 +12,13 @@ namespace {
 
 constexpr std::size_t kCompressFrom = 128 * 1024;  // As kube-apiserver: below it costs more time than it saves.
 
+// Of all that is served: below a cluster's path, too, where clients look for it that know this cluster's alone.
+std::string_view without_cluster(std::string_view path) {
+  constexpr std::string_view kClusters = "/clusters/";
+  if (!path.starts_with(kClusters)) return path;
+  return path.substr(std::min(path.find('/', kClusters.size()), path.size()));
+}
+
 bool is_health(std::string_view path) {
   for (const std::string_view name : {"/livez", "/readyz", "/healthz"}) {
     if (path == name || (path.starts_with(name) && path[name.size()] == '/')) return true;
@@ -40,7 +47,7 @@ ApiHandler::ApiHandler(Runtime& runtime, VersionedStore& store, HandlerOptions o
     : options_(std::move(options)), served_(std::make_unique<ResourceApi>(runtime, store)) {}
 
 ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions options)
-    : options_(std::move(options)), served_(std::make_unique<FleetApi>(runtime, fleet)) {}
+    : options_(std::move(options)), is_fleet_(true), served_(std::make_unique<FleetApi>(runtime, fleet)) {}
 
 Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   Target target = Target::parse(request.target);
@@ -62,10 +69,10 @@ Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
 }
 
 Task<ApiResponse> ApiHandler::route(const ApiRequest& request, Target target) {
-  if (is_health(target.path)) {
+  if (const auto path = is_fleet_ ? without_cluster(target.path) : target.path; is_health(path)) {
     if (request.method != "GET" && request.method != "HEAD") co_return ApiResponse(Status::method_not_allowed());
     const std::string lacking =
-        target.path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
+        path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
     ApiResponse healthy(lacking.empty() ? "ok" : lacking);
     if (!lacking.empty()) healthy.status = 503;
     healthy.content_type = "text/plain; charset=utf-8";

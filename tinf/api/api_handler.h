@@ -44,6 +44,7 @@ class ApiHandler {
 
   // Constant after construction.
   const HandlerOptions options_;
+  const bool is_fleet_ = false;
   const std::unique_ptr<Served> served_;
 };
 

@@ -20,6 +20,9 @@ bool has_built_in_columns(const ResourceType& type);
 // One object's cells, in the order of the definitions.
 boost::json::array cells(const ResourceType& type, const boost::json::value& object, WallTime now);
 
+// metav1.TableRowCondition entries of a row: that a pod has ended. Mostly none.
+boost::json::array row_conditions(const ResourceType& type, const boost::json::value& object);
+
 // An age in kubectl's words: "5s", "3m20s", "2d4h".
 std::string human_duration(std::chrono::seconds duration);
 

@@ -548,5 +548,14 @@ TEST_F(FleetApiTest, ASteadyClientMayTakeItsTime) {
   }
 }
 
+TEST_F(FleetApiTest, HealthIsToldBelowAClustersPathToo) {
+  for (const auto* path : {"/clusters/c1/livez", "/clusters/c1/readyz?verbose", "/clusters/unheard/healthz"}) {
+    EXPECT_EQ(get(path).status, 200) << path;
+    EXPECT_EQ(get(path).body, "ok") << path;
+  }
+  EXPECT_EQ(send("POST", "/clusters/c1/livez").status, 405);
+  EXPECT_EQ(get("/clusters/livez").status, 404);
+}
+
 }  // namespace
 }  // namespace tinf::api

@@ -75,9 +75,13 @@ std::string Presentation::metadata_only(const Object& object) const {
 }
 
 std::string Presentation::row(const Object& object) const {
-  const auto tree = parse_json(object.raw());
+  auto parsed = parse_json(object.raw());
+  const boost::json::value tree = parsed ? std::move(*parsed) : boost::json::value();
   std::string text = "{\"cells\":";
-  text += json_text(cells(*type_, tree ? *tree : boost::json::value(), clock_.wall_now()));
+  text += json_text(cells(*type_, tree, clock_.wall_now()));
+  if (const auto conditions = row_conditions(*type_, tree); !conditions.empty()) {
+    text += ",\"conditions\":" + json_text(conditions);
+  }
   if (rows_ == TableObjects::Metadata) text += ",\"object\":" + metadata_only(object);
   if (rows_ == TableObjects::None) text += ",\"object\":null";
   if (rows_ == TableObjects::Full) plain(object, text += ",\"object\":");
