@@ -47,11 +47,14 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Tally       counters of daemons over all their lives
   Witness     holds informers to what they claim to be proven
   Endpoint    a daemon's /livez, /readyz and /metrics
+  menagerie   populate(): objects of all shapes for one API server
+  transcript  what two servers say to one client, held against each other line by line
   Kubectl     run(), json(), apply(); version "new" or "old" (Debian's), for a kubeconfig or a plain server URL
 
 ScenarioCase is a RealTestCase with provider() and informer(), which give the flags that every test repeats.
 """
 
+from . import menagerie, transcript
 from .api_server import ApiServer
 from .case import RealTestCase
 from .certificates import Authority
@@ -76,5 +79,5 @@ from .witness import Witness
 
 __all__ = ["ApiServer", "Authority", "Churn", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
            "Mosquitto", "NatsServer", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "StoreFile", "Tally",
-           "Witness", "as_text", "difference", "free_port", "kube_program", "program", "served", "unwritable", "wait_until",
+           "Witness", "as_text", "difference", "free_port", "kube_program", "menagerie", "program", "served", "transcript", "unwritable", "wait_until",
            "write_kubeconfig"]

@@ -129,9 +129,9 @@ class ApiServer(Part):
         self.tokens[f"{namespace}-{name}"] = answer["status"]["token"]
         return self.kubeconfig(f"{namespace}-{name}", "token-file")
 
-    def request(self, method, path, body=None, user=_ADMIN, content_type="application/json"):
+    def request(self, method, path, body=None, user=_ADMIN, content_type="application/json", accept="*/*"):
         """(status, parsed answer) of one request as this user, over a kept connection."""
-        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": content_type}
+        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": content_type, "Accept": accept}
         text = None if body is None else json.dumps(body)
         for retry in (True, False):
             connection = getattr(self._kept, "connection", None)
