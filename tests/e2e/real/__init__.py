@@ -47,6 +47,7 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Tally       counters of daemons over all their lives
   Witness     holds informers to what they claim to be proven
   Endpoint    a daemon's /livez, /readyz and /metrics
+  ClientGo    state(): what client-go's informers, watchers and pagers hold of a server
   menagerie   populate(): objects of all shapes for one API server
   transcript  what two servers say to one client, held against each other line by line
   Kubectl     run(), json(), apply(); version "new" or "old" (Debian's), for a kubeconfig or a plain server URL
@@ -59,6 +60,7 @@ from .api_server import ApiServer
 from .case import RealTestCase
 from .certificates import Authority
 from .churn import Churn
+from .client_go import ClientGo, build_client_go
 from .copy import Copy, as_text, difference, served
 from .daemon import Daemon, program
 from .disk import Disk, unwritable
@@ -77,7 +79,7 @@ from .tally import Tally
 from .waiting import Deadline, wait_until
 from .witness import Witness
 
-__all__ = ["ApiServer", "Authority", "Churn", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
+__all__ = ["ApiServer", "Authority", "Churn", "ClientGo", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
            "Mosquitto", "NatsServer", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "StoreFile", "Tally",
-           "Witness", "as_text", "difference", "free_port", "kube_program", "menagerie", "program", "served", "transcript", "unwritable", "wait_until",
+           "Witness", "as_text", "build_client_go", "difference", "free_port", "kube_program", "menagerie", "program", "served", "transcript", "unwritable", "wait_until",
            "write_kubeconfig"]
