@@ -1,6 +1,7 @@
 """Tests of the test bed itself: if these fail, no other end-to-end failure means anything."""
 
 import itertools
+import pathlib
 import subprocess
 import sys
 import threading
@@ -8,7 +9,8 @@ import time
 import types
 import unittest
 
-from real import ApiServer, Daemon, Deadline, Etcd, Kubectl, Mosquitto, PartFailed, RealTestCase, Relay, Witness, wait_until
+from real import (ApiServer, Daemon, Deadline, Etcd, Kubectl, Mosquitto, PartFailed, Postgres, RealTestCase, Relay, Witness, postgres_program,
+                  wait_until)
 
 READ_CONFIG_MAPS = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]
 
@@ -250,6 +252,97 @@ class Brokers(RealTestCase):
         relay.resume()
         self.assertNotEqual(lost.wait(10), 0)
         self.assertEqual(self.publish(relay, "-t", "a", "-m", "x", "-q", "1").returncode, 0)
+
+
+class Databases(RealTestCase):
+    @classmethod
+    def start_parts(cls):
+        cls.server = cls.start_for_all(Postgres())
+
+    def psql(self, uri, sql="SELECT current_user"):
+        return subprocess.run([postgres_program("psql"), "-XAt", "-d", uri, "-c", sql], capture_output=True, text=True, timeout=30)
+
+    def refused(self, uri):
+        done = self.psql(uri)
+        self.assertNotEqual(done.returncode, 0)
+        return done.stderr
+
+    def test_values_come_back_as_they_were_written(self):
+        database = self.server.create_database()
+        values = ["it's", 'a "b",c', "two\nlines", "ü%s"]
+        self.server.run("CREATE TABLE t (n int, v text)", database=database)
+        for number, value in enumerate(values):
+            self.server.run("INSERT INTO t VALUES (%s, %s)", number, value, database=database)
+        self.assertEqual(self.server.ask("SELECT v FROM t ORDER BY n", database=database), [[value] for value in values])
+        with self.assertRaisesRegex(PartFailed, "no_such_table"):
+            self.server.ask("SELECT 1 FROM no_such_table")
+
+    def test_a_role_needs_its_password_and_its_rights(self):
+        role = self.server.create_role("s3cret/?@")
+        database = self.server.create_database(owner=role)
+        self.assertEqual(self.psql(self.server.uri(database, role, "s3cret/?@")).stdout, f"{role}\n")
+        self.assertIn("password authentication failed", self.refused(self.server.uri(database, role, "wrong")))
+        self.assertIn('"nowhere" does not exist', self.refused(self.server.uri("nowhere", role, "s3cret/?@")))
+
+    def test_it_keeps_its_data_over_a_restart_and_a_kill_and_names_its_error(self):
+        server = self.start(Postgres(settings={"max_connections": 20}))
+        server.run("CREATE TABLE t (n int)")
+        server.restart()
+        server.run("INSERT INTO t VALUES (1)")
+        server.restart(how="kill")
+        self.assertEqual(server.ask("SELECT n FROM t"), [["1"]])
+        broken = Postgres(settings={"no_such_setting": 1})
+        self.addCleanup(broken.close)
+        with self.assertRaisesRegex(PartFailed, "no_such_setting"):
+            broken.start()
+
+    def test_paused_it_stands_still_with_all_its_processes(self):
+        server = self.start(Postgres())
+        client = subprocess.Popen([postgres_program("psql"), "-XAt", "-d", server.uri("postgres")], text=True,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(lambda: (client.kill(), client.communicate()))
+
+        def answer():
+            client.stdin.write("SELECT 1;\n")
+            client.stdin.flush()
+            return client.stdout.readline()
+        self.assertEqual(answer(), "1\n")
+        server.pause()
+        answers = []
+        late = threading.Thread(target=lambda: answers.append(answer()))
+        late.start()
+        states = {pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] for process in server.processes()}
+        self.assertEqual(states, {"T"})
+        self.assertEqual(answers, [])
+        server.resume()
+        late.join()
+        self.assertEqual(answers, ["1\n"])
+
+    def test_a_standby_follows_and_becomes_a_primary(self):
+        primary = self.start(Postgres())
+        primary.run("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+        standby = self.start(Postgres(standby_of=primary))
+        primary.run("INSERT INTO t VALUES (2)")
+        primary.wait_followed()
+        self.assertEqual(standby.ask("SELECT n FROM t ORDER BY n"), [["1"], ["2"]])
+        self.assertIn("read-only transaction", self.psql(standby.uri("postgres"), "INSERT INTO t VALUES (3)").stderr)
+        primary.kill()
+        standby.promote()
+        standby.run("INSERT INTO t VALUES (3)")
+
+    def test_with_tls_roles_must_use_it(self):
+        server = self.start(Postgres(tls=True))
+        role = server.create_role("secret")
+        verified = {"sslmode": "verify-full", "sslrootcert": server.authority.certificate}
+        self.assertEqual(self.psql(server.uri("postgres", role, "secret", **verified)).stdout, f"{role}\n")
+        self.assertIn("no encryption", self.refused(server.uri("postgres", role, "secret", sslmode="disable")))
+
+    def test_an_administrator_ends_connections(self):
+        database = self.server.create_database()
+        client = subprocess.Popen([postgres_program("psql"), "-X", "-d", self.server.uri(database)], text=True, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (client.kill(), client.communicate()))
+        wait_until(lambda: self.server.disconnect(database) == 1, 10, "the client is connected, and ended")
 
 
 class Witnesses(unittest.TestCase):

@@ -1,4 +1,4 @@
-"""Real parts for end-to-end tests: etcd, kube-apiserver, kubectl, mosquitto and the project's own daemons.
+"""Real parts for end-to-end tests: etcd, kube-apiserver, kubectl, mosquitto, PostgreSQL and the project's own daemons.
 
 Why: what the project promises, it promises about real API servers and real brokers; no part here is a fake.
 
@@ -37,6 +37,7 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Etcd        url, revision(), compact(), save(name), restore(name)      saved states play "restored from a backup"
   ApiServer   url, kubeconfig(user, credentials=...), grant(), service_account(), request(), add_config_maps()
   Mosquitto   url, port, restart(wipe=True); persistence, TLS, ACL, passwords, packet limits as options
+  Postgres    uri(), ask(), create_database(), create_role(), promote(), disconnect(); a standby, TLS, settings as options
   NatsServer  url; a broker of MQTT 3.1.1 only
   Relay       a TCP relay in between: silent, swallowing, slow, narrow, cut (also inside a message), losing single MQTT messages
   Disk        a small one, to be filled
@@ -72,6 +73,7 @@ from .mosquitto import Mosquitto
 from .nats import NatsServer
 from .part import Part, PartFailed
 from .ports import free_port
+from .postgres import Postgres, postgres_program
 from .relay import Relay
 from .scenario import ScenarioCase
 from .store_file import StoreFile
@@ -80,6 +82,6 @@ from .waiting import Deadline, wait_until
 from .witness import Witness
 
 __all__ = ["ApiServer", "Authority", "Churn", "ClientGo", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
-           "Mosquitto", "NatsServer", "Part", "PartFailed", "RealTestCase", "Relay", "ScenarioCase", "StoreFile", "Tally",
-           "Witness", "as_text", "build_client_go", "difference", "free_port", "kube_program", "menagerie", "program", "served", "transcript", "unwritable", "wait_until",
-           "write_kubeconfig"]
+           "Mosquitto", "NatsServer", "Part", "PartFailed", "Postgres", "RealTestCase", "Relay", "ScenarioCase", "StoreFile",
+           "Tally", "Witness", "as_text", "build_client_go", "difference", "free_port", "kube_program", "menagerie",
+           "postgres_program", "program", "served", "transcript", "unwritable", "wait_until", "write_kubeconfig"]
