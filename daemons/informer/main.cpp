@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   tinf::daemon::Fleet fleet(process.runtime(), session, options, printer, store->get());
 
   process.ready_when([&] { return fleet.missing(); });
+  process.remark([&] { return fleet.kept_by_others(); });
   process.before_metrics([&] { fleet.refresh_metrics(); });
   auto serve = options.serve;
   if (serve) serve->not_ready = [&] { return fleet.missing(); };

@@ -18,11 +18,12 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration kLook = 100ms;
-constexpr Duration kSettle = 1s;     // Without a new cluster or offer: those that are there have shown themselves.
-constexpr Duration kPatience = 5s;   // After which a resource that nobody offers is a mistake.
-constexpr Duration kSayAgain = 10s;  // Of one cluster.
-constexpr Duration kOld = 5s;        // Longer than a watch takes to be opened again.
-constexpr Duration kTrimAgain = 5s;  // It takes up to 100 ms of a core.
+constexpr Duration kSettle = 1s;       // Without a new cluster or offer: those that are there have shown themselves.
+constexpr Duration kPatience = 5s;     // After which a resource that nobody offers is a mistake.
+constexpr Duration kLookForLost = 1s;  // At every copy.
+constexpr Duration kSayAgain = 10s;    // Of one cluster.
+constexpr Duration kOld = 5s;          // Longer than a watch takes to be opened again.
+constexpr Duration kTrimAgain = 5s;    // It takes up to 100 ms of a core.
 constexpr std::uint64_t kLargeSet = 2000;  // Objects; smaller ones are there before anybody could read a progress line.
 
 // What a store keeps of a cluster.
@@ -88,6 +89,7 @@ Fleet::Fleet(Runtime& runtime, BrokerSession& session, const InformerDaemonOptio
       printer_(printer),
       log_(runtime.log.with("informer")),
       store_(store),
+      waiting_(runtime, store),
       in_memory_(wiring::Stores::of(options.store).has_value()),
       stores_(wiring::Stores::of(in_memory_ ? options.store : wiring::kDefaultStore).value()),
       started_(runtime.clock.now()),
@@ -128,7 +130,7 @@ std::vector<ResourceInfo> Fleet::wanted(const ClusterView& cluster) {
 void Fleet::on_cluster(const ClusterView& cluster) {
   const auto& named = options_.clusters;
   if (!named.empty() && std::find(named.begin(), named.end(), cluster.name) == named.end()) return;
-  if (store_ && remembering_.insert(cluster.name).second) writes_.spawn(remember(cluster.name));
+  remember_soon(cluster.name);
   if (!cluster.present) {
     if (may_say(cluster.name, false))
       log_.warning("the cluster is away: its copy stays as it is", {{"cluster", cluster.name}});
@@ -176,7 +178,7 @@ void Fleet::match_scopes(const ClusterView& cluster) {
     if (leaving_.count(CopyName(cluster.name, info.resource.group_resource())) > 0) continue;
     const auto held = scopes_.find(name);
     if (held == scopes_.end()) {
-      start(cluster.name, info);
+      if (!start(cluster.name, info)) return;  // Its other copies are refused as well.
     } else if (held->second->namespaced != info.namespaced) {
       log_.info(info.namespaced ? "its objects are in namespaces now: followed anew"
                                 : "its objects are no longer in namespaces: followed anew",
@@ -184,6 +186,11 @@ void Fleet::match_scopes(const ClusterView& cluster) {
       let_go(held);
     }
   }
+  waiting_.given(cluster.name);
+}
+
+void Fleet::remember_soon(const std::string& cluster) {
+  if (store_ && remembering_.insert(cluster).second) writes_.spawn(remember(cluster));
 }
 
 // Until the store knows what was heard last. One at a time of each cluster: what was heard first must not be stored
@@ -193,11 +200,17 @@ Task<void> Fleet::remember(std::string cluster) {
   while (true) {
     const FleetCluster known = in_the_fleet(session_.clusters().at(cluster));
     auto written = co_await store_->put_cluster(known);
+    if (!written && written.error().code == Code::Conflict) {  // Who holds the cluster says so.
+      waiting_.refused(cluster, written.error());
+      remembering_.erase(cluster);
+      co_return;
+    }
     if (!written) {
       log_.warning(written.error().message, {{"cluster", cluster}});
       co_await runtime_.clock.sleep_for(backoff.next());
     } else if (known == in_the_fleet(session_.clusters().at(cluster))) {
       remembering_.erase(cluster);
+      if (!present(cluster)) waiting_.given(cluster);  // There is no more to ask for.
       co_return;
     }
   }
@@ -225,6 +238,10 @@ Task<void> Fleet::forget(ScopeName name) {
   while (true) {
     auto forgotten = co_await store_->forget(cluster, name.second, false);
     if (forgotten) break;
+    if (forgotten.error().code == Code::Conflict) {  // Another process has it now, and may have been asked for it.
+      leaving_.erase(CopyName(cluster, resource));
+      co_return;
+    }
     log_.warning(forgotten.error().message, {{"cluster", cluster}, {"resource", resource}});
     co_await runtime_.clock.sleep_for(backoff.next());
   }
@@ -247,13 +264,43 @@ void Fleet::retire_withdrawn() {
   }
 }
 
+// While we were stopped, or cut off from a store that several processes share, another one may have taken a cluster
+// over.
+void Fleet::retire_lost() {
+  const TimePoint now = runtime_.clock.now();
+  if (!store_ || now - looked_for_lost_at_ < kLookForLost) return;
+  looked_for_lost_at_ = now;
+  for (auto it = scopes_.begin(); it != scopes_.end();) {
+    const std::string cluster = it->first.first;
+    const auto holder = store_->held_by_another(cluster);
+    const auto end = scopes_.lower_bound(ScopeName(cluster + '\0', Resource()));
+    if (!holder) {
+      it = end;
+      continue;
+    }
+    log_.warning("another process has taken this cluster over: its copies are left to that",
+                 {{"cluster", cluster}, {"holder", *holder}});
+    waiting_.refused(cluster, Error(Code::Conflict, *holder));
+    while (it != end) it = let_go(it);
+  }
+}
+
+// For the clusters that the store did not give us.
+void Fleet::ask_again() {
+  for (const std::string& cluster : waiting_.due()) {
+    remember_soon(cluster);
+    if (present(cluster)) match_scopes(session_.clusters().at(cluster));
+  }
+}
+
 Fleet::Scopes::iterator Fleet::let_go(Scopes::iterator at) {
   leaving_.insert(CopyName(at->first.first, at->first.second.group_resource()));
   tasks_.spawn(retire(at->first, std::move(at->second)));
   return scopes_.erase(at);
 }
 
-void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
+// False: the store does not give us this cluster now.
+bool Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   Scope scope;
   scope.resource = info.resource;
   scope.namespace_name = info.namespaced ? options_.namespace_name : "";
@@ -262,12 +309,16 @@ void Fleet::start(const std::string& cluster, const ResourceInfo& info) {
   scope.projection = options_.metadata_only ? Projection::Metadata : Projection::Full;
 
   auto copy = store_ ? store_->open(cluster, scope) : stores_.open(info.resource);
-  if (!copy) return log_.error(copy.error().message);
+  if (!copy && store_) {
+    waiting_.refused(cluster, copy.error());
+    return false;
+  }
   auto scoped = std::make_unique<Scoped>(runtime_, session_, cluster, scope, info.namespaced, std::move(*copy));
   // Of a store on disk a handler reads every state; where nothing is printed, nobody needs it.
   if (in_memory_ || options_.output != OutputForm::None) print(*scoped);
   scoped->informer.start();
   scopes_.emplace(std::make_pair(cluster, info.resource), std::move(scoped));
+  return true;
 }
 
 void Fleet::print(Scoped& scoped) {
@@ -343,6 +394,10 @@ bool Fleet::settled() const {
 }
 
 std::string Fleet::missing() const {
+  if (store_) {
+    const auto reached = store_->reachable();
+    if (!reached) return reached.error().message;
+  }
   if (!session_.connected()) return "the broker cannot be reached";
   for (const std::string& name : options_.clusters) {
     if (!present(name)) return "cluster " + name + " has not shown itself: is its provider running?";
@@ -356,6 +411,7 @@ std::string Fleet::missing() const {
   for (const auto& [cluster, spellings] : not_offered_) {
     if (!spellings.empty() && present(cluster)) return "cluster " + cluster + " does not offer " + *spellings.begin();
   }
+  if (const std::string trouble = waiting_.trouble(); !trouble.empty()) return trouble;
   for (const auto& [name, scoped] : scopes_) {
     if (!present(name.first)) continue;
     if (scoped->withdrawn) return name.second.group_resource() + " of " + name.first + " is no longer offered";
@@ -410,13 +466,16 @@ Task<Result<void>> Fleet::run() {
     show_progress();
     give_memory_back();
     retire_withdrawn();
+    retire_lost();
+    ask_again();
     if (auto failure = printer_.failure()) co_return std::move(*failure);
     if (settled() && since_start > kPatience) {
       auto offered = look_for_unoffered();
       if (!offered) co_return offered;
     }
     if (!options_.once) continue;
-    const std::string lacking = missing();
+    std::string lacking = missing();
+    if (lacking.empty()) lacking = kept_by_others();
     if (lacking.empty()) {
       tell_what_is_old();
       co_return Result<void>();
@@ -466,6 +525,7 @@ void Fleet::refresh_metrics() {
   std::size_t present = 0;
   for (const auto& [name, cluster] : session_.clusters()) present += cluster.present ? 1 : 0;
   clusters_gauge_->set(static_cast<double>(present));
+  waiting_.refresh_metrics();
   learnt_bytes_gauge_->set(static_cast<double>(store_ ? store_->memory_bytes() : stores_.learnt_bytes()));
   for (auto& [name, scoped] : scopes_) {
     scoped->objects->set(static_cast<double>(scoped->store->size()));

@@ -14,6 +14,7 @@
 #include "tinf/base/runtime.h"
 #include "tinf/daemon/event_printer.h"
 #include "tinf/daemon/options.h"
+#include "tinf/daemon/waiting_clusters.h"
 #include "tinf/follower/broker_session.h"
 
 namespace tinf::daemon {
@@ -34,8 +35,11 @@ class Fleet {
   // Ends every informer.
   Task<void> stop();
 
-  // Empty if everything asked for is there and followed; otherwise what is missing.
+  // Empty if everything asked for is there and followed; otherwise what is missing. What another process keeps in a
+  // shared store is not.
   std::string missing() const;
+  // What another process keeps, in a line for people; empty if there is no such.
+  std::string kept_by_others() const { return waiting_.who_holds(); }
 
   // Sets the gauges that are computed when they are asked for.
   void refresh_metrics();
@@ -52,10 +56,13 @@ class Fleet {
   void match_scopes(const ClusterView& cluster);
   void forget_unwanted(const std::string& cluster, const std::set<Resource>& wanted);
   Task<void> forget(ScopeName name);
+  void remember_soon(const std::string& cluster);
   Task<void> remember(std::string cluster);
-  void start(const std::string& cluster, const ResourceInfo& info);
+  bool start(const std::string& cluster, const ResourceInfo& info);
   void print(Scoped& scoped);
   void retire_withdrawn();
+  void retire_lost();
+  void ask_again();
   Scopes::iterator let_go(Scopes::iterator at);
   Task<void> retire(ScopeName name, std::unique_ptr<Scoped> scoped);
   bool present(const std::string& cluster) const;
@@ -79,8 +86,9 @@ class Fleet {
   // Confined to the executor.
   FleetStore* const store_;
   std::set<std::string> remembering_;  // Clusters of which the store is being told.
-  const bool in_memory_;               // The copies, whoever keeps them.
-  wiring::Stores stores_;              // Where there is no store.
+  WaitingClusters waiting_;
+  const bool in_memory_;   // The copies, whoever keeps them.
+  wiring::Stores stores_;  // Where there is no store.
   Scopes scopes_;
   std::map<std::pair<std::string, bool>, TimePoint> said_at_;
   std::set<CopyName> leaving_;  // Scopes that end; no other version of their resource begins meanwhile.
@@ -94,6 +102,7 @@ class Fleet {
   TimePoint progress_at_{};
   bool progress_shown_ = false;
   TimePoint trimmed_at_{};
+  TimePoint looked_for_lost_at_{};
   std::shared_ptr<Gauge> clusters_gauge_;
   std::shared_ptr<Gauge> learnt_bytes_gauge_;
   asio::thread_pool printing_{1};

@@ -43,11 +43,11 @@ std::string exposition(const std::vector<Metrics::Family>& families) {
 
 class BeastHealthServer final : public HealthServer {
  public:
-  BeastHealthServer(Runtime& runtime, tcp::acceptor acceptor, std::function<std::string()> missing,
+  BeastHealthServer(Runtime& runtime, tcp::acceptor acceptor, std::function<Readiness()> readiness,
                     std::function<std::vector<Metrics::Family>()> families)
       : runtime_(runtime),
         acceptor_(std::move(acceptor)),
-        missing_(std::move(missing)),
+        readiness_(std::move(readiness)),
         families_(std::move(families)),
         connections_(runtime.executor) {}
 
@@ -89,9 +89,11 @@ class BeastHealthServer final : public HealthServer {
     if (path == "/livez") {
       response.body() = "ok\n";
     } else if (path == "/readyz") {
-      const std::string missing = missing_();
-      response.result(missing.empty() ? http::status::ok : http::status::service_unavailable);
-      response.body() = (missing.empty() ? "ok" : "not ready: " + missing) + "\n";
+      const Readiness now = readiness_();
+      response.result(now.missing.empty() ? http::status::ok : http::status::service_unavailable);
+      response.body() = now.missing.empty() ? "ok" : "not ready: " + now.missing;
+      if (!now.remark.empty()) response.body() += "; " + now.remark;
+      response.body() += "\n";
     } else if (path == "/metrics") {
       response.body() = exposition(families_());
     } else {
@@ -103,7 +105,7 @@ class BeastHealthServer final : public HealthServer {
 
   Runtime& runtime_;
   tcp::acceptor acceptor_;
-  const std::function<std::string()> missing_;
+  const std::function<Readiness()> readiness_;
   const std::function<std::vector<Metrics::Family>()> families_;
   TaskGroup connections_;
 };
@@ -117,7 +119,7 @@ Result<void> check_listen(const std::string& listen) {
 }
 
 Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const std::string& listen,
-                                                         std::function<std::string()> missing,
+                                                         std::function<Readiness()> readiness,
                                                          std::function<std::vector<Metrics::Family>()> families) {
   const auto parsed = parse_listen_address(listen);
   if (!parsed) return parsed.error();
@@ -133,7 +135,7 @@ Result<std::unique_ptr<HealthServer>> HealthServer::open(Runtime& runtime, const
   runtime.log.with("health").info("listening",
                                   {{"address", bound.address().to_string()}, {"port", std::to_string(bound.port())}});
   std::unique_ptr<HealthServer> server =
-      std::make_unique<BeastHealthServer>(runtime, std::move(acceptor), std::move(missing), std::move(families));
+      std::make_unique<BeastHealthServer>(runtime, std::move(acceptor), std::move(readiness), std::move(families));
   return server;
 }
 

@@ -14,12 +14,17 @@ namespace tinf::daemon {
 // Invalid: not address:port.
 Result<void> check_listen(const std::string& listen);
 
+struct Readiness {
+  std::string missing;  // Empty when all is ready.
+  std::string remark;   // What /readyz says beside "ok"; mostly empty.
+};
+
 // Confined to the runtime's executor. Holds at most 64 connections, each for one request of at most 8 KiB.
 class HealthServer {
  public:
-  // `missing` is empty when all is ready. Invalid: not host:port. Unavailable: the address cannot be had.
+  // Invalid: not host:port. Unavailable: the address cannot be had.
   static Result<std::unique_ptr<HealthServer>> open(Runtime& runtime, const std::string& listen,
-                                                    std::function<std::string()> missing,
+                                                    std::function<Readiness()> readiness,
                                                     std::function<std::vector<Metrics::Family>()> families);
   virtual ~HealthServer() = default;
 

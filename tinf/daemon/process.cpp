@@ -147,7 +147,10 @@ Task<void> Process::live(Task<Result<void>> work, std::function<Task<void>()> fa
 Result<void> Process::serve_health(TaskGroup& aside) {
   if (options_.listen.empty()) return Result<void>();
   auto health = HealthServer::open(
-      runtime_, options_.listen, [this] { return missing_ ? missing_() : std::string(); },
+      runtime_, options_.listen,
+      [this] {
+        return Readiness{missing_ ? missing_() : "", remark_ ? remark_() : ""};
+      },
       [this] {
         if (refresh_) refresh_();
         return metrics_.collect();

@@ -29,6 +29,8 @@ class Process {
 
   // What /readyz answers; nothing: ready. Otherwise the text says what is missing.
   void ready_when(std::function<std::string()> missing) { missing_ = std::move(missing); }
+  // What it says beside that, ready or not; nothing: no more.
+  void remark(std::function<std::string()> remark) { remark_ = std::move(remark); }
   // Called before each answer of /metrics, to set gauges that are only worth computing then.
   void before_metrics(std::function<void()> refresh) { refresh_ = std::move(refresh); }
 
@@ -59,6 +61,7 @@ class Process {
   std::int64_t started_;
   Runtime runtime_;
   std::function<std::string()> missing_;
+  std::function<std::string()> remark_;
   std::function<void()> refresh_;
   std::unique_ptr<HealthServer> health_;
   int exit_code_ = 1;
