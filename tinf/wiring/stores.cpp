@@ -72,6 +72,15 @@ Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std
   return open_sqlite_fleet_store(runtime, std::move(parsed->file), parsed->sqlite);
 }
 
+bool is_shared_store(const std::string& name) {
+  return name.starts_with("postgresql://") || name.starts_with("postgres://");
+}
+
+Result<std::unique_ptr<FleetReader>> open_fleet_reader(Runtime& runtime, const std::string& name) {
+  (void)runtime;
+  return Error(Code::Invalid, "store \"" + name + "\" is written by one process alone, which must serve it itself");
+}
+
 Result<Stores> Stores::of(const std::string& name) {
   const auto parsed = StoreName::parse(name);
   if (!parsed || !parsed->file.empty())

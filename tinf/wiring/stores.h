@@ -27,6 +27,13 @@ Result<void> check_store(const std::string& name);
 // opened.
 Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name, bool with_history);
 
+// Whether other processes write into it meanwhile, so that one that only reads has something to read.
+bool is_shared_store(const std::string& name);
+
+// The reading half of a shared store, for a process that writes nothing and holds no cluster. Errors: Invalid: it is
+// not shared; and as open_fleet_store().
+Result<std::unique_ptr<FleetReader>> open_fleet_reader(Runtime& runtime, const std::string& name);
+
 // Makes stores in memory, of one kind, without a history. What one compressed store learns of a resource's objects
 // serves all of that resource, so they are written on one strand, as is this used.
 class Stores {
