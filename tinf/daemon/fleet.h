@@ -104,6 +104,7 @@ class Fleet {
   TimePoint trimmed_at_{};
   TimePoint looked_for_lost_at_{};
   std::shared_ptr<Gauge> clusters_gauge_;
+  std::shared_ptr<Gauge> held_gauge_;
   std::shared_ptr<Gauge> learnt_bytes_gauge_;
   asio::thread_pool printing_{1};
   TaskGroup tasks_;

@@ -162,6 +162,7 @@ TEST_F(SharedFleetTest, ItIsReadyWhileAnotherProcessKeepsTheClusterAndSaysSoOnce
   EXPECT_EQ(fleet->kept_by_others(), "c1 is held by hub-2 (process 7 on b)");
   EXPECT_EQ(said("another process keeps this cluster's copies"), 1);
   EXPECT_EQ(gauge("tinf_informer_clusters_held_by_others"), 1);
+  EXPECT_EQ(gauge("tinf_informer_clusters_held"), 0);
   EXPECT_EQ(gauge("tinf_informer_held_by_another"), 1);
   EXPECT_THAT(store.clusters(), IsEmpty());  // What is known of it is the other's to say.
   EXPECT_EQ(store.opened, 1);                // While that is known to be there, nobody asks again.
@@ -176,6 +177,7 @@ TEST_F(SharedFleetTest, ItTakesOverWhenTheOtherHasGone) {
   EXPECT_EQ(fleet->kept_by_others(), "");
   EXPECT_THAT(time.log_lines(), Contains(HasSubstr("taken over")));
   EXPECT_EQ(gauge("tinf_informer_clusters_held_by_others"), 0);
+  EXPECT_EQ(gauge("tinf_informer_clusters_held"), 1);
   EXPECT_EQ(gauge("tinf_informer_held_by_another"), 0);
   ASSERT_EQ(store.clusters().size(), 1u);
   EXPECT_TRUE(store.clusters()[0].present);
