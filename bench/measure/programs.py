@@ -20,9 +20,9 @@ HAS_RUST = shutil.which("cargo") is not None
 
 
 def build():
-    targets = ("informer_bench", "clusters_bench", "bin/provider", "bin/informer", "bin/devcluster")
+    targets = ("informer_bench", "clusters_bench", "store_bench", "bin/provider", "bin/informer", "bin/devcluster")
     subprocess.run(["ninja", "-C", RELEASE, "--quiet", *targets], check=True)
-    for folder, target in (("firehose", "firehose"), ("peers/clientgo", "clientgo-bench")):
+    for folder, target in (("firehose", "firehose"), ("peers/clientgo", "clientgo-bench"), ("api_load", "api-load")):
         subprocess.run(["go", "build", "-o", ROOT / "build" / target, "."], cwd=ROOT / "bench" / folder, check=True,
                        env={**os.environ, "CGO_ENABLED": "0"})
     if HAS_RUST:
