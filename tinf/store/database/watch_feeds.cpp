@@ -79,7 +79,9 @@ class WatchFeeds::Watch final : public FleetWatch {
 
   // A copy of this cluster has changed, at `version` for the last time.
   void hear(const std::string& cluster, StoreVersion version) {
-    if (!is_about(cluster)) return;
+    if (is_about(cluster)) look(version);
+  }
+  void look(StoreVersion version) {
     changed_at_ = std::max(changed_at_, version);
     changed_.notify();
   }
@@ -129,6 +131,14 @@ void WatchFeeds::heard(const std::set<CopyName>& changed, StoreVersion version) 
     auto& watches = watched_[copy.collection].watches;
     for (Watch* watch : watches) watch->catch_up(heard_);
     for (Watch* watch : watches) watch->hear(copy.cluster, version);
+  }
+  heard_ = std::max(heard_, version);
+}
+
+void WatchFeeds::doubt(StoreVersion version) {
+  for (auto& [collection, watched] : watched_) {
+    watched.feed = nullptr;
+    for (Watch* watch : watched.watches) watch->look(version);
   }
   heard_ = std::max(heard_, version);
 }

@@ -46,6 +46,8 @@ class WatchFeeds {
   // ahead of what a watch was told.
   void heard(const std::set<CopyName>& changed, StoreVersion version);
   StoreVersion heard() const { return heard_; }
+  // Anything may have changed up to `version`, and more than the history says: every watch looks whether it can go on.
+  void doubt(StoreVersion version);
 
  private:
   class Watch;
