@@ -158,6 +158,20 @@ void require(const std::string& flag, const std::string& value) {
   if (value.empty()) throw CLI::RequiredError(flag);
 }
 
+// Whoever may list processes reads their command lines.
+void refuse_passwords(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word(argv[i]);
+    const std::size_t value = word.starts_with("--") ? word.find('=') + 1 : 0;
+    if (!wiring::holds_password(word.substr(value))) continue;
+    throw CLI::ValidationError(
+        "--store",
+        "a password on the command line is read by everybody who may list processes: give it as "
+        "PGPASSWORD, in ~/.pgpass, in a file named by ?passfile=, or name the store in --config's "
+        "file");
+  }
+}
+
 // What --serve and the flags that belong to it ask for.
 std::optional<api::ApiOptions> serve_options(api::ApiOptions given) {
   if (given.listen.empty()) {
@@ -262,7 +276,8 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   app.add_option(
          "--store", options.store,
          "Where the copies are kept: memory:, or memory:?compress=true for a third of the memory at the price of "
-         "slower changes, or sqlite:///path/to/file.db, which outlives this process")
+         "slower changes, sqlite:///path/to/file.db, which outlives this process, or "
+         "postgresql://user@host/database, which several share")
       ->check(valid(wiring::check_store))
       ->type_name("STORE")
       ->capture_default_str()
@@ -297,6 +312,7 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   add_duration(app, "--timeout", options.timeout, "1m", "With --once: how long that may take")->group("Output");
   try {
     app.parse(argc, argv);
+    refuse_passwords(argc, argv);
     require("--broker", options.common.broker.url);
     options.serve = serve_options(std::move(serve));
   } catch (const CLI::ParseError& outcome) {

@@ -107,7 +107,13 @@ TEST_F(OptionsTest, TheStoresThatThereAreOnTheCommandLineAndInAFile) {
   EXPECT_EQ(informer({"--config", file("a.yaml", "broker: h:1\nstore: memory:?compress=true\n")}).store,
             "memory:?compress=true");
   EXPECT_EQ(refused({"-b", "h:1", "--store", "disk:"}), 2);
-  EXPECT_THAT(said, HasSubstr("--store: there is no store \"disk:\"; use memory:, memory:?compress=true or sqlite:"));
+  EXPECT_THAT(said, HasSubstr("--store: there is no store \"disk:\"; use memory:, memory:?compress=true, sqlite:"));
+  EXPECT_EQ(informer({"-b", "h:1", "--store", "postgresql://me@h/d"}).store, "postgresql://me@h/d");
+  for (const std::string word : {"--store=postgresql://me:s3cret@h/d", "--store=postgres://h/d?password=s3cret"}) {
+    EXPECT_EQ(refused({"-b", "h:1", word}), 2);
+    EXPECT_THAT(said, HasSubstr("a password on the command line is read by everybody"));
+    EXPECT_THAT(said, Not(HasSubstr("s3cret")));
+  }
   EXPECT_EQ(refused({"--config", file("b.yaml", "broker: h:1\nstore: memory:?compress=yes\n")}), 2);
   EXPECT_THAT(said, HasSubstr("memory:?compress=yes"));
 }

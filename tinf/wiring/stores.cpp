@@ -1,9 +1,11 @@
 #include "tinf/wiring/stores.h"
 
 #include <charconv>
+#include <regex>
 
 #include "tinf/store/memory/fleet_memory_store.h"
 #include "tinf/store/memory/memory_store.h"
+#include "tinf/store/postgres/postgres_fleet_store.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
 
 namespace tinf::wiring {
@@ -13,15 +15,62 @@ struct StoreName {
   bool compress = false;
   std::string file;  // Of SQLite; empty: in memory.
   SqliteOptions sqlite;
+  std::string database;  // PostgreSQL's URI, as libpq takes it; empty: it is none.
+  PostgresOptions postgres;
 
   static Result<StoreName> parse(const std::string& text);
 };
 
+// What may be repeated of a name: no password.
+std::string shown(const std::string& name) {
+  static const std::regex in_front("(://[^/?@:]*):.*@");
+  static const std::regex behind("(password=)[^&]*");
+  return std::regex_replace(std::regex_replace(name, in_front, "$1:***@"), behind, "$1***");
+}
+
+// A number above zero.
+template <class Number>
+bool read_number(std::string_view text, Number& number) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && number > 0;
+}
+
+// What is ours of the parameters is taken out; the rest is libpq's.
+Result<StoreName> parse_postgres(const std::string& text) {
+  StoreName name;
+  const std::size_t question = text.find('?');
+  name.database = text.substr(0, question);
+  char next = '?';
+  for (std::size_t from = question; from != std::string::npos && from + 1 < text.size();) {
+    const std::size_t end = text.find('&', from + 1);
+    const std::string part = text.substr(from + 1, end == std::string::npos ? end : end - from - 1);
+    from = end;
+    constexpr std::string_view kChanges = "changes=", kSchema = "schema=";
+    if (part.starts_with(kChanges)) {
+      if (!read_number(std::string_view(part).substr(kChanges.size()), name.postgres.retained_changes))
+        return Error(Code::Invalid, "store \"" + shown(text) + "\": changes takes a number, as in ?changes=100000");
+    } else if (part.starts_with(kSchema)) {
+      static const std::regex form("[a-z_][a-z0-9_]{0,62}");
+      name.postgres.schema = part.substr(kSchema.size());
+      if (!std::regex_match(name.postgres.schema, form))
+        return Error(Code::Invalid,
+                     "store \"" + shown(text) + "\": schema takes a name in small letters, as in ?schema=tinf");
+    } else {
+      name.database += next + part;
+      next = '&';
+    }
+  }
+  if (auto checked = check_postgres_uri(name.database); !checked) return checked.error();
+  return name;
+}
+
 Result<StoreName> StoreName::parse(const std::string& text) {
   const auto unknown = [&text] {
-    return Error(Code::Invalid,
-                 "there is no store \"" + text + "\"; use memory:, memory:?compress=true or sqlite:///path/to/file.db");
+    return Error(Code::Invalid, "there is no store \"" + shown(text) +
+                                    "\"; use memory:, memory:?compress=true, sqlite:///path/to/file.db or "
+                                    "postgresql://user@host/database");
   };
+  if (is_shared_store(text)) return parse_postgres(text);
   StoreName name;
   if (text == kDefaultStore) return name;
   if (text == "memory:?compress=true") {
@@ -43,11 +92,9 @@ Result<StoreName> StoreName::parse(const std::string& text) {
   if (question == std::string::npos) return name;
   constexpr std::string_view kChanges = "changes=";
   const std::string option = text.substr(question + 1);
-  const char* const end = option.data() + option.size();
-  if (option.starts_with(kChanges)) {
-    const auto parsed = std::from_chars(option.data() + kChanges.size(), end, name.sqlite.retained_changes);
-    if (parsed.ec == std::errc() && parsed.ptr == end && name.sqlite.retained_changes > 0) return name;
-  }
+  if (option.starts_with(kChanges) &&
+      read_number(std::string_view(option).substr(kChanges.size()), name.sqlite.retained_changes))
+    return name;
   return Error(Code::Invalid, "store \"" + text + "\": \"" + option +
                                   "\" is not understood; a SQLite file takes changes=NUMBER, as in ?changes=100000");
 }
@@ -63,6 +110,7 @@ Result<void> check_store(const std::string& name) {
 Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name, bool with_history) {
   auto parsed = StoreName::parse(name);
   if (!parsed) return parsed.error();
+  if (!parsed->database.empty()) return open_postgres_fleet_store(runtime, parsed->database, parsed->postgres);
   if (parsed->file.empty()) {
     if (!with_history) return std::unique_ptr<FleetStore>();
     FleetMemoryOptions options;
@@ -72,19 +120,26 @@ Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std
   return open_sqlite_fleet_store(runtime, std::move(parsed->file), parsed->sqlite);
 }
 
+bool holds_password(const std::string& name) {
+  return is_shared_store(name) && shown(name) != name;
+}
+
 bool is_shared_store(const std::string& name) {
   return name.starts_with("postgresql://") || name.starts_with("postgres://");
 }
 
 Result<std::unique_ptr<FleetReader>> open_fleet_reader(Runtime& runtime, const std::string& name) {
-  (void)runtime;
+  auto parsed = StoreName::parse(name);
+  if (!parsed) return parsed.error();
+  if (!parsed->database.empty()) return open_postgres_fleet_reader(runtime, parsed->database, parsed->postgres);
   return Error(Code::Invalid, "store \"" + name + "\" is written by one process alone, which must serve it itself");
 }
 
 Result<Stores> Stores::of(const std::string& name) {
   const auto parsed = StoreName::parse(name);
-  if (!parsed || !parsed->file.empty())
-    return Error(Code::Invalid, "there is no store \"" + name + "\"; use memory: or memory:?compress=true");
+  if (!parsed || !parsed->file.empty() || !parsed->database.empty())
+    return Error(Code::Invalid,
+                 "there is no store \"" + shown(name) + "\" in memory; use memory: or memory:?compress=true");
   return Stores(parsed->compress);
 }
 

@@ -16,7 +16,9 @@ namespace tinf::wiring {
 
 // "memory:" holds objects as they came; "memory:?compress=true" holds them compressed, and takes longer to read and
 // write them. "sqlite:///var/lib/fleet.db" (or "sqlite:fleet.db", in the working folder) is a file, which outlives the
-// process; behind it "?changes=100000" says how many changes its log retains.
+// process; behind it "?changes=100000" says how many changes its log retains. "postgresql://user@host/database", or any
+// URI that libpq takes, is a database that several processes share; "changes" and "schema" are ours among its
+// parameters.
 inline constexpr const char* kDefaultStore = "memory:";
 
 // Invalid: not the name of a store that there is; the message lists those.
@@ -26,6 +28,9 @@ Result<void> check_store(const std::string& name);
 // Stores makes those, at a lower price. Errors: Invalid, as check_store(), and what the store itself says when it is
 // opened.
 Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std::string& name, bool with_history);
+
+// Whether a password stands in it: no message repeats it, and no command line should hold it.
+bool holds_password(const std::string& name);
 
 // Whether other processes write into it meanwhile, so that one that only reads has something to read.
 bool is_shared_store(const std::string& name);

@@ -91,5 +91,33 @@ TEST(Stores, InAFileAreNamedByItsPath) {
   EXPECT_THAT(check_store("sqlite:a.db?cache=shared").error().message, HasSubstr("\"cache=shared\""));
 }
 
+TEST(Stores, InAPostgresDatabaseAreNamedByAnyUriOfIts) {
+  for (const std::string name :
+       {"postgresql://host/fleet", "postgres://me@h1:5432,h2:5433/fleet?target_session_attrs=read-write",
+        "postgresql:///fleet?host=/run/postgresql&changes=1000&schema=tinf_2",
+        "postgresql://h/d?sslmode=verify-full"}) {
+    EXPECT_TRUE(check_store(name)) << name;
+    EXPECT_TRUE(is_shared_store(name));
+    EXPECT_FALSE(holds_password(name));
+    EXPECT_FALSE(Stores::of(name));
+  }
+  EXPECT_THAT(check_store("postgresql://h/d?changes=0").error().message, HasSubstr("changes takes a number"));
+  EXPECT_THAT(check_store("postgresql://h/d?schema=a.b").error().message, HasSubstr("schema takes a name"));
+}
+
+TEST(Stores, NoMessageRepeatsAPassword) {
+  for (const std::string name :
+       {"postgresql://me:s3cret@[h/d", "postgresql://me:s3cret@h/d?colour=red", "postgresql://me:s3cret@h/d?changes=x",
+        "postgresql://h/d?password=s3cret&changes=x", "postgress://me:s3@cret@h/d",
+        "postgresql://me:a/s3cret@h/d?schema=-", "mysql://me:s3cret@h/d"}) {
+    const auto checked = check_store(name);
+    ASSERT_FALSE(checked) << name;
+    EXPECT_THAT(checked.error().message, ::testing::Not(HasSubstr("cret"))) << name;
+    EXPECT_THAT(Stores::of(name).error().message, ::testing::Not(HasSubstr("cret"))) << name;
+  }
+  EXPECT_TRUE(holds_password("postgresql://me:s3cret@h/d"));
+  EXPECT_TRUE(holds_password("postgres://h/d?sslmode=require&password=s3cret"));
+}
+
 }  // namespace
 }  // namespace tinf::wiring
