@@ -19,6 +19,7 @@ namespace {
 
 struct Options {
   std::string store = "memory:";
+  std::string format;
   std::size_t objects = 100'000;
   std::size_t clusters = 10;
   std::size_t bytes = 3300;
@@ -141,7 +142,10 @@ Task<Result<Reading>> read(FleetStore& fleet, const Options& options) {
 }
 
 Task<void> run(Runtime& runtime, const Options& options, int& code) {
-  auto fleet = wiring::open_fleet_store(runtime, options.store, true);
+  const bool in_memory = options.store.starts_with("memory:");
+  const auto name = options.format.empty() || in_memory ? Result<std::string>(options.store)
+                                                        : wiring::store_in_format(options.store, options.format);
+  auto fleet = name ? wiring::open_fleet_store(runtime, *name, true) : name.error();
   if (!fleet) {
     std::fprintf(stderr, "store_bench: %s\n", fleet.error().message.c_str());
     code = 1;
@@ -172,6 +176,7 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("what a store takes and gives");
   app.add_option("--store", options.store);
+  app.add_option("--store-format", options.format);
   app.add_option("--objects", options.objects);
   app.add_option("--clusters", options.clusters);
   app.add_option("--bytes", options.bytes);

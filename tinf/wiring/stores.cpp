@@ -1,7 +1,9 @@
 #include "tinf/wiring/stores.h"
 
 #include <charconv>
+#include <optional>
 #include <regex>
+#include <vector>
 
 #include "tinf/store/memory/fleet_memory_store.h"
 #include "tinf/store/memory/memory_store.h"
@@ -35,28 +37,54 @@ bool read_number(std::string_view text, Number& number) {
   return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && number > 0;
 }
 
+// What stands behind the question mark, between ampersands.
+std::vector<std::string> parameters_of(const std::string& text) {
+  std::vector<std::string> parameters;
+  for (std::size_t from = text.find('?'); from != std::string::npos;) {
+    const std::size_t end = text.find('&', from + 1);
+    parameters.push_back(text.substr(from + 1, end == std::string::npos ? end : end - from - 1));
+    from = end;
+  }
+  return parameters;
+}
+
+// A parameter that every database takes. Nothing: it is another one. Invalid: its value is wrong.
+std::optional<Result<void>> take_common(const std::string& parameter, const std::string& text, std::uint64_t& changes,
+                                        database::BodyOptions& bodies) {
+  constexpr std::string_view kChanges = "changes=", kFormat = "format=";
+  if (parameter.starts_with(kChanges)) {
+    if (read_number(std::string_view(parameter).substr(kChanges.size()), changes)) return Result<void>();
+    return Error(Code::Invalid, "store \"" + shown(text) + "\": changes takes a number, as in ?changes=100000");
+  }
+  if (!parameter.starts_with(kFormat)) return std::nullopt;
+  const std::string_view format = std::string_view(parameter).substr(kFormat.size());
+  if (format != "json" && format != "zstd")
+    return Error(Code::Invalid,
+                 "store \"" + shown(text) + "\": format is json, which SQL can read, or zstd, which is small");
+  bodies.format = format == "zstd" ? database::BodyFormat::Zstd : database::BodyFormat::Json;
+  return Result<void>();
+}
+
 // What is ours of the parameters is taken out; the rest is libpq's.
 Result<StoreName> parse_postgres(const std::string& text) {
   StoreName name;
-  const std::size_t question = text.find('?');
-  name.database = text.substr(0, question);
+  name.database = text.substr(0, text.find('?'));
   char next = '?';
-  for (std::size_t from = question; from != std::string::npos && from + 1 < text.size();) {
-    const std::size_t end = text.find('&', from + 1);
-    const std::string part = text.substr(from + 1, end == std::string::npos ? end : end - from - 1);
-    from = end;
-    constexpr std::string_view kChanges = "changes=", kSchema = "schema=";
-    if (part.starts_with(kChanges)) {
-      if (!read_number(std::string_view(part).substr(kChanges.size()), name.postgres.retained_changes))
-        return Error(Code::Invalid, "store \"" + shown(text) + "\": changes takes a number, as in ?changes=100000");
-    } else if (part.starts_with(kSchema)) {
+  for (const std::string& parameter : parameters_of(text)) {
+    constexpr std::string_view kSchema = "schema=";
+    if (auto common = take_common(parameter, text, name.postgres.retained_changes, name.postgres.bodies)) {
+      if (!*common) return common->error();
+      if (name.postgres.bodies.format == database::BodyFormat::Zstd)
+        return Error(Code::Invalid, "store \"" + shown(text) +
+                                        "\": format=zstd is for SQLite; PostgreSQL compresses by itself what is long");
+    } else if (parameter.starts_with(kSchema)) {
       static const std::regex form("[a-z_][a-z0-9_]{0,62}");
-      name.postgres.schema = part.substr(kSchema.size());
+      name.postgres.schema = parameter.substr(kSchema.size());
       if (!std::regex_match(name.postgres.schema, form))
         return Error(Code::Invalid,
                      "store \"" + shown(text) + "\": schema takes a name in small letters, as in ?schema=tinf");
-    } else {
-      name.database += next + part;
+    } else if (!parameter.empty()) {
+      name.database += next + parameter;
       next = '&';
     }
   }
@@ -89,14 +117,15 @@ Result<StoreName> StoreName::parse(const std::string& text) {
     }
   }
   if (name.file.empty() || name.file.ends_with("/")) return unknown();
-  if (question == std::string::npos) return name;
-  constexpr std::string_view kChanges = "changes=";
-  const std::string option = text.substr(question + 1);
-  if (option.starts_with(kChanges) &&
-      read_number(std::string_view(option).substr(kChanges.size()), name.sqlite.retained_changes))
-    return name;
-  return Error(Code::Invalid, "store \"" + text + "\": \"" + option +
-                                  "\" is not understood; a SQLite file takes changes=NUMBER, as in ?changes=100000");
+  for (const std::string& parameter : parameters_of(text)) {
+    const auto common = take_common(parameter, text, name.sqlite.retained_changes, name.sqlite.bodies);
+    if (common && *common) continue;
+    if (common) return common->error();
+    return Error(Code::Invalid, "store \"" + text + "\": \"" + parameter +
+                                    "\" is not understood; a SQLite file takes changes=NUMBER and format=json or "
+                                    "format=zstd, as in ?changes=100000&format=zstd");
+  }
+  return name;
 }
 
 }  // namespace
@@ -118,6 +147,15 @@ Result<std::unique_ptr<FleetStore>> open_fleet_store(Runtime& runtime, const std
     return std::unique_ptr<FleetStore>(std::make_unique<FleetMemoryStore>(runtime.clock, options));
   }
   return open_sqlite_fleet_store(runtime, std::move(parsed->file), parsed->sqlite);
+}
+
+Result<std::string> store_in_format(const std::string& name, const std::string& format) {
+  if (!is_shared_store(name) && !name.starts_with("sqlite:"))
+    return Error(Code::Invalid, "a format is for objects in a database: store \"" + shown(name) +
+                                    "\" is none; memory:?compress=true compresses in memory");
+  const std::string formatted = name + (name.find('?') == std::string::npos ? "?" : "&") + "format=" + format;
+  if (auto checked = check_store(formatted); !checked) return checked.error();
+  return formatted;
 }
 
 bool holds_password(const std::string& name) {

@@ -16,13 +16,16 @@ namespace tinf::wiring {
 
 // "memory:" holds objects as they came; "memory:?compress=true" holds them compressed, and takes longer to read and
 // write them. "sqlite:///var/lib/fleet.db" (or "sqlite:fleet.db", in the working folder) is a file, which outlives the
-// process; behind it "?changes=100000" says how many changes its log retains. "postgresql://user@host/database", or any
-// URI that libpq takes, is a database that several processes share; "changes" and "schema" are ours among its
-// parameters.
+// process; behind it "?changes=100000" says how many changes its log retains, "?format=zstd" (or "json") how new
+// objects stand in it. "postgresql://user@host/database", or any URI that libpq takes, is a database that several
+// processes share; "changes", "format" and "schema" are ours among its parameters.
 inline constexpr const char* kDefaultStore = "memory:";
 
 // Invalid: not the name of a store that there is; the message lists those.
 Result<void> check_store(const std::string& name);
+
+// The same store, with objects in this format. Invalid: it has none, or not this one.
+Result<std::string> store_in_format(const std::string& name, const std::string& format);
 
 // A store that keeps a history. Null if `name` is that of a store in memory and nobody is going to read the history:
 // Stores makes those, at a lower price. Errors: Invalid, as check_store(), and what the store itself says when it is

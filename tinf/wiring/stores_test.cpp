@@ -82,12 +82,14 @@ TEST(Stores, AnyOtherNameIsRefusedWithThoseThereAre) {
 }
 
 TEST(Stores, InAFileAreNamedByItsPath) {
-  for (const std::string name : {"sqlite:fleet.db", "sqlite:///var/lib/fleet.db", "sqlite:/a.db?changes=1000"}) {
+  for (const std::string name : {"sqlite:fleet.db", "sqlite:///var/lib/fleet.db", "sqlite:/a.db?changes=1000",
+                                 "sqlite:a.db?format=zstd&changes=7"}) {
     EXPECT_TRUE(check_store(name)) << name;
     EXPECT_THAT(Stores::of(name).error().message, HasSubstr("memory:"));
   }
   EXPECT_THAT(check_store("sqlite://fleet.db").error().message, HasSubstr("sqlite:fleet.db"));
-  EXPECT_THAT(check_store("sqlite:a.db?changes=-1").error().message, HasSubstr("changes=NUMBER"));
+  EXPECT_THAT(check_store("sqlite:a.db?changes=-1").error().message, HasSubstr("changes takes a number"));
+  EXPECT_THAT(check_store("sqlite:a.db?format=xml").error().message, HasSubstr("format is json"));
   EXPECT_THAT(check_store("sqlite:a.db?cache=shared").error().message, HasSubstr("\"cache=shared\""));
 }
 
@@ -103,6 +105,14 @@ TEST(Stores, InAPostgresDatabaseAreNamedByAnyUriOfIts) {
   }
   EXPECT_THAT(check_store("postgresql://h/d?changes=0").error().message, HasSubstr("changes takes a number"));
   EXPECT_THAT(check_store("postgresql://h/d?schema=a.b").error().message, HasSubstr("schema takes a name"));
+}
+
+TEST(Stores, HaveAFormatWhereTheyAreDatabases) {
+  EXPECT_EQ(*store_in_format("sqlite:a.db", "zstd"), "sqlite:a.db?format=zstd");
+  EXPECT_EQ(*store_in_format("sqlite:a.db?changes=7", "json"), "sqlite:a.db?changes=7&format=json");
+  EXPECT_EQ(*store_in_format("postgresql://h/d", "json"), "postgresql://h/d?format=json");
+  EXPECT_THAT(store_in_format("sqlite:a.db", "xml").error().message, HasSubstr("format is json"));
+  EXPECT_THAT(store_in_format("memory:", "zstd").error().message, HasSubstr("memory:?compress=true"));
 }
 
 TEST(Stores, NoMessageRepeatsAPassword) {
