@@ -169,7 +169,7 @@ class TwoClusters(ScenarioCase):
                               ("create", "configmap", "new", "-n", "cluster1.default")):
                     refused = self.fleet(version).run(*words, check=False)
                     self.assertEqual(refused.returncode, 1)
-                    self.assertIn("read-only here: write to the cluster itself", refused.stderr)
+                    self.assertIn("read-only here: write to the cluster cluster1 itself, where the namespace is default", refused.stderr)
                 refused = self.fleet(version, "/clusters/cluster2").run("delete", "cm", "settings", "-n", "default", check=False)
                 self.assertIn("write to the cluster cluster2 itself", refused.stderr)
 

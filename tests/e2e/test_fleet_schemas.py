@@ -192,6 +192,12 @@ class WhatClientsLearn(ScenarioCase):
                 ours = self.get("/clusters/cluster1" + path + query, **headers)[2]
                 self.assertEqual(ours.startswith(b"{\n  \""), real.startswith(b"{\n  \""))
 
+    def test_what_is_only_tried_on_the_devcluster_is_not_done(self):
+        for version in VERSIONS:
+            kubectl = Kubectl(self.devcluster, version=version)
+            self.assertIn("(server dry run)", kubectl.run("create", "configmap", "tried", "--from-literal=a=b", "--dry-run=server").stdout)
+            self.assertEqual(kubectl.run("get", "cm", "tried", check=False).returncode, 1)
+
     def test_the_devcluster_leaves_unknown_members_to_who_writes(self):
         for version in VERSIONS:
             refused = Kubectl(self.devcluster, version=version).run("apply", "-f", "-", stdin=config_map("x", dta={"a": "b"}), check=False)

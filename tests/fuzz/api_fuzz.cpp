@@ -12,6 +12,8 @@
 //   t<resource>     an object that is shown in the columns of its resource, and what a printer column's path finds in
 //   it <path> <object>
 //
+//   s<schema>       of a custom resource, which becomes OpenAPI of both versions
+//
 //   p<protobuf>     a body, see protobuf_of()
 //
 //   m<object>       a patch of each kind
@@ -25,8 +27,11 @@
 #include "tests/fuzz/fuzz.h"
 #include "tinf/api/api_handler.h"
 #include "tinf/api/body.h"
+#include "tinf/api/body_filter.h"
 #include "tinf/api/columns.h"
+#include "tinf/api/components.h"
 #include "tinf/api/fleet_form.h"
+#include "tinf/api/openapi_v2.h"
 #include "tinf/api/printer_path.h"
 #include "tinf/patch/json.h"
 #include "tinf/patch/patch.h"
@@ -129,6 +134,11 @@ void check(const ApiRequest& request, const ApiResponse& response) {
   if (response.stream != nullptr || !response.content_type.starts_with("application/json")) return;
   if (response.body.ends_with("}\n")) return;  // A watch that ends before it has begun: a line.
   const auto tree = tree_of(response.body, about);
+  std::string pretty;
+  const auto indented = api::pretty_json();
+  indented->add(response.body, pretty);
+  indented->finish(pretty);
+  demand(tree_of(pretty, about) == tree, "indented it says the same", pretty);
   if (response.status < 400) return;
   demand(json_string_at(tree, {"kind"}) == "Status" && json_integer_at(tree, {"code"}) == response.status,
          "a refusal is a Status", response.body);
@@ -377,6 +387,43 @@ void play_table(std::string_view input) {
   demand(found == nullptr || tree_of(json_text(*found), "what is found") == *found, "what is found can be shown");
 }
 
+// Fields one after the other, each as long as it says.
+bool is_message(std::string_view bytes) {
+  const auto varint = [&]() -> std::optional<std::uint64_t> {
+    std::uint64_t value = 0;
+    for (int shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
+      const auto byte = static_cast<std::uint8_t>(bytes.front());
+      bytes.remove_prefix(1);
+      value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    return std::nullopt;
+  };
+  while (!bytes.empty()) {
+    const auto head = varint();
+    const auto length = head && (*head & 7) == 2 ? varint() : std::nullopt;
+    if (!length || *length > bytes.size()) return false;
+    bytes.remove_prefix(*length);
+  }
+  return true;
+}
+
+void play_schema(std::string_view input) {
+  api::ResourceType type;
+  type.info.resource = Resource{"example.com", "v1", "widgets"};
+  type.info.kind = "Widget";
+  api::Components components;
+  components.add(type, input);
+  demand(components.by_name().contains("com.example.v1.Widget"), "every kind has a schema", input);
+  for (const auto& [name, schema] : components.by_name()) {
+    const auto tree = parse_json(schema);
+    demand(tree && tree->is_object(), "a schema is a JSON object", schema);
+    const auto of_v2 = api::schema_of_v2(tree->get_object());
+    demand(parse_json(json_text(of_v2)).has_value(), "so it is in version 2", schema);
+    demand(is_message(api::definition_of_v2(name, of_v2)), "and it is a message", schema);
+  }
+}
+
 void play_protobuf(std::string_view input) {
   const std::string body = body_of_protobuf(input);
   const Exact exact(body);
@@ -433,6 +480,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   if (input.starts_with('f')) tinf::fuzz::play_fleet(input.substr(1));
   if (input.starts_with('n')) tinf::fuzz::play_form(input.substr(1));
   if (input.starts_with('t')) tinf::fuzz::play_table(input.substr(1));
+  if (input.starts_with('s')) tinf::fuzz::play_schema(input.substr(1));
   if (input.starts_with('p')) tinf::fuzz::play_protobuf(input.substr(1));
   if (input.starts_with('m')) tinf::fuzz::play_patch(input.substr(1));
   return 0;

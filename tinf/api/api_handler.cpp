@@ -55,6 +55,7 @@ Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   auto response = co_await route(request, std::move(target));
   if (is_known_already(request, response)) {
     response.status = 304;
+    response.content_type.clear();
     response.body.clear();
   }
   const bool streams = response.stream != nullptr;

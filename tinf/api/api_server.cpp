@@ -66,7 +66,7 @@ void set_warnings(Head& head, const std::vector<std::string>& warnings) {
 
 template <class Head>
 void set_headers(Head& head, const ApiResponse& response) {
-  if (response.status != 304) head.set(http::field::content_type, response.content_type);
+  if (!response.content_type.empty()) head.set(http::field::content_type, response.content_type);
   head.set(http::field::cache_control, "no-cache, private");
   if (response.retry_after_seconds > 0)
     head.set(http::field::retry_after, std::to_string(response.retry_after_seconds));

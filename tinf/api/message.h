@@ -46,7 +46,7 @@ class ResponseStream {
 
 struct ApiResponse {
   int status = 200;
-  std::string content_type = "application/json";
+  std::string content_type = "application/json";  // Empty: there is no body.
   std::string body;
   int retry_after_seconds = 0;
   std::vector<std::pair<std::string, std::string>> headers;  // Beside or instead of those that every answer has.

@@ -97,12 +97,19 @@ json::object operations(const ResourceType& type, bool in_namespace, bool named)
   return path;
 }
 
+std::string base_path(const ResourceType& type) {
+  return type.resource().group.empty() ? "/api/v1/" : "/apis/" + type.api_version() + "/";
+}
+
+std::string placed_path(const ResourceType& type) {
+  return base_path(type) + (type.info.namespaced ? "namespaces/{namespace}/" : "") + type.resource().name;
+}
+
 void add_paths(json::object& paths, const ResourceType& type) {
-  const std::string base = type.resource().group.empty() ? "/api/v1/" : "/apis/" + type.api_version() + "/";
-  const std::string placed = base + (type.info.namespaced ? "namespaces/{namespace}/" : "") + type.resource().name;
+  const std::string placed = placed_path(type);
   paths[placed] = operations(type, type.info.namespaced, false);
   paths[placed + "/{name}"] = operations(type, type.info.namespaced, true);
-  if (type.info.namespaced) paths[base + type.resource().name] = operations(type, false, false);
+  if (type.info.namespaced) paths[base_path(type) + type.resource().name] = operations(type, false, false);
 }
 
 bool is_of(const OpenApiPath& path, const ResourceType& type) {
@@ -181,6 +188,13 @@ json::object information() {
   return json::object{{"title", "Kubernetes"}, {"version", std::string(BuiltInSchemas::get().version())}};
 }
 
+json::object patch_of_v2(const ResourceType& type) {
+  return json::object{
+      {"parameters", json::array{json::object{{"name", "dryRun"}, {"in", "query"}, {"type", "string"}}}},
+      {"responses", json::object{{"200", json::object{{"description", "OK"}}}}},
+      {"x-kubernetes-group-version-kind", kind_of(type)}};
+}
+
 // "NAME":
 std::string member(std::string_view name) {
   return json_text(json::value(json::string_view(name.data(), name.size()))) + ":";
@@ -202,9 +216,18 @@ Task<std::string> document_v3(const Told& told, SchemaSource& schemas) {
 Task<std::string> document_v2(const Told& told, SchemaSource& schemas, bool protobuf) {
   Components components;
   co_await fill(components, told.types, schemas);
-  std::string text = protobuf
-                         ? document_head_of_v2(BuiltInSchemas::get().version())
-                         : R"({"swagger":"2.0","info":)" + json_text(information()) + R"(,"paths":{},"definitions":{)";
+  std::string text = protobuf ? document_head_of_v2(BuiltInSchemas::get().version()) : std::string();
+  json::object paths;
+  for (const auto& type : told.types) {
+    if (!type->info.has_verb("patch")) continue;
+    const std::string path = placed_path(*type) + "/{name}";
+    if (protobuf) text += path_of_v2(path, kind_of(*type));
+    paths[path] = json::object{{"patch", patch_of_v2(*type)}};
+  }
+  if (!protobuf) {
+    text = R"({"swagger":"2.0","info":)" + json_text(information()) + ",\"paths\":" + json_text(paths) +
+           ",\"definitions\":{";
+  }
   std::size_t count = 0;
   for (const auto& [name, schema] : components.by_name()) {
     const auto tree = parse_json(schema);
@@ -318,6 +341,7 @@ Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaS
   if (const auto& known = target.query.get("hash"); !is_v2 && !known.empty()) {
     if (known != hash) {
       response.status = 301;
+      response.content_type.clear();
       response.headers.emplace_back("Location", std::string(root) + target.path + "?hash=" + hash);
       co_return response;
     }
@@ -328,6 +352,7 @@ Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaS
   }
   if (request.if_none_match == tag) {
     response.status = 304;
+    response.content_type.clear();
     co_return response;
   }
   const bool protobuf = form != "application/json";

@@ -231,6 +231,9 @@ TEST_F(OpenApiTest, VersionTwoIsOneDocumentAsJsonOrProtobuf) {
   EXPECT_EQ(json_string_at(document, {"definitions", kPod, "properties", "spec", "$ref"}),
             "#/definitions/io.k8s.api.core.v1.PodSpec");
   EXPECT_THAT(json.body, Not(HasSubstr("#/components")));
+  EXPECT_EQ(
+      json_string_at(document, {"paths", "/api/v1/nodes/{name}", "patch", "x-kubernetes-group-version-kind", "kind"}),
+      "Node");
   const auto protobuf = get("/openapi/v2", kProtobuf);
   EXPECT_EQ(protobuf.content_type, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
   EXPECT_TRUE(

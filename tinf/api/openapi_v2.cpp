@@ -237,6 +237,29 @@ std::string document_head_of_v2(std::string_view kubernetes_version) {
   return std::move(document).bytes();
 }
 
+std::string path_of_v2(std::string_view path, const json::object& kind) {
+  Message query;
+  query.text(2, "query");
+  query.text(4, "dryRun");
+  query.text(6, "string");
+  Message not_of_body;
+  not_of_body.message(3, query);
+  Message parameter;
+  parameter.message(2, not_of_body);
+  Message parameters_item;
+  parameters_item.message(1, parameter);
+  Message operation;
+  operation.message(8, parameters_item);
+  operation.message(13, named("x-kubernetes-group-version-kind", any(kind)));
+  Message path_item;
+  path_item.message(8, operation);
+  Message paths;
+  paths.message(2, named(path, path_item));
+  Message document;
+  document.message(8, paths);
+  return std::move(document).bytes();
+}
+
 std::string definition_of_v2(std::string_view name, const json::object& schema) {
   Message definitions;
   definitions.message(1, named(name, schema_message(schema)));
