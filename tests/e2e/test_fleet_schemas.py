@@ -170,6 +170,18 @@ class WhatClientsLearn(ScenarioCase):
                     ours = self.get("/clusters/cluster1" + path, Accept=accept)
                     self.assertEqual((ours[0], told(json.loads(ours[2]))), (real[0], told(json.loads(real[2]))))
 
+    def test_a_list_in_parts_is_compressed_on_its_way(self):
+        self.api.must("POST", "/api/v1/namespaces", {"metadata": {"name": "many"}})
+        self.api.add_config_maps(700, namespace="many")
+        path = "/api/v1/namespaces/cluster1.many/configmaps"
+        wait_until(lambda: len(json.loads(self.get(path)[2])["items"]) == 700, 30, "all are copied")
+        status, headers, packed = self.get(path, Accept_Encoding="gzip")
+        self.assertEqual((status, headers["content-encoding"], headers["transfer-encoding"]), (200, "gzip", "chunked"))
+        self.assertEqual(json.loads(gzip.decompress(packed))["items"], json.loads(self.get(path)[2])["items"])
+        for version in VERSIONS:
+            names = self.fleet(version).run("get", "cm", "-n", "cluster1.many", "--chunk-size=0", "-o", "name").stdout.split()
+            self.assertEqual(len(names), 700)
+
     def test_methods_that_nothing_is_done_for_are_answered_as_by_the_api_server(self):
         for method in ("HEAD", "OPTIONS", "TRACE"):
             for path in ("/api/v1/configmaps", "/api/v1/namespaces/default/configmaps/settings", "/version"):
