@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tinf/api/body_filter.h"
+#include "tinf/api/entity_tag.h"
 #include "tinf/api/fleet_api.h"
 #include "tinf/api/resource_api.h"
 
@@ -27,9 +28,9 @@ bool is_health(std::string_view path) {
 }
 
 bool is_known_already(const ApiRequest& request, const ApiResponse& response) {
-  if (request.if_none_match.empty() || response.status != 200) return false;
+  if (response.status != 200) return false;
   return std::ranges::any_of(response.headers, [&](const auto& header) {
-    return header.first == "ETag" && header.second == request.if_none_match;
+    return header.first == "ETag" && is_named(header.second, request.if_none_match);
   });
 }
 

@@ -14,4 +14,9 @@ inline std::string entity_tag(const std::string& hash) {
   return "\"" + hash + "\"";
 }
 
+// Whether an If-None-Match header names the tag, alone or among others, strong or weak.
+inline bool is_named(std::string_view tag, std::string_view if_none_match) {
+  return !tag.empty() && if_none_match.find(tag) != std::string_view::npos;
+}
+
 }  // namespace tinf::api

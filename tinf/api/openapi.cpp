@@ -350,7 +350,7 @@ Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaS
     response.headers.emplace_back("Date", http_date(now));
     response.headers.emplace_back("Expires", http_date(now + kYear));
   }
-  if (request.if_none_match == tag) {
+  if (is_named(tag, request.if_none_match)) {
     response.status = 304;
     response.content_type.clear();
     co_return response;

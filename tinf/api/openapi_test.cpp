@@ -193,6 +193,8 @@ TEST_F(OpenApiTest, TheIndexNamesDocumentsThatMayBeKeptForEver) {
   const auto known = get("/openapi/v3/apis/apps/v1", "", header(document, "ETag"));
   EXPECT_EQ(known.status, 304);
   EXPECT_EQ(known.body, "");
+  EXPECT_EQ(get("/openapi/v3/apis/apps/v1", "", "\"other\", W/" + header(document, "ETag")).status, 304);
+  EXPECT_EQ(get("/openapi/v3/apis/apps/v1", "", "\"other\"").status, 200);
   EXPECT_EQ(get("/openapi/v3/apis/apps/v1").status, 200);
   EXPECT_EQ(get("/openapi/v3/apis/nothing/v1").status, 404);
   EXPECT_EQ(get("/openapi/v3/apis/apps").status, 404);

@@ -61,8 +61,9 @@ void ReadApi::cut_watches() {
 
 Task<std::optional<ApiResponse>> ReadApi::document(const ApiRequest& request, const Target& target) {
   auto found = discovery(catalog_, target.path, request.accept);
-  if (!found) found = co_await openapi(catalog_, *schemas_, request, target, root_, runtime_.clock);
-  if (found && !is_read(request)) found = ApiResponse(Status::method_not_allowed());
+  const bool is_openapi = OpenApiPath::parse(target.path).has_value();
+  if ((found || is_openapi) && !is_read(request)) co_return ApiResponse(Status::method_not_allowed());
+  if (is_openapi) found = co_await openapi(catalog_, *schemas_, request, target, root_, runtime_.clock);
   co_return found;
 }
 
