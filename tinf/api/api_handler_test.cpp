@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tinf/api/columns.h"
 #include "tinf/api/read_api.h"
 #include "tinf/patch/json.h"
 #include "tinf/store/versioned_memory/versioned_memory_store.h"
@@ -311,6 +310,10 @@ TEST_F(ApiHandlerTest, StreamingListEndsItsInitialEventsWithABookmark) {
   EXPECT_THAT(lines, HasSubstr(R"({"type":"ADDED")"));
   EXPECT_THAT(lines, HasSubstr(R"("annotations":{"k8s.io/initial-events-end":"true"})"));
   EXPECT_EQ(get(std::string(kMaps) + query).status, 422);
+  const auto odd = get(std::string(kMaps) + query + "&resourceVersionMatch=Exact");
+  EXPECT_THAT(at(odd, {"message"}), ::testing::MatchesRegex(".* is invalid: \\[.*NotOlderThan, .*\"NotOlderThan\"\\]"));
+  auto bare = get(std::string(kMaps) + "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+  EXPECT_THAT(next(bare), ::testing::Not(HasSubstr("BOOKMARK"))) << "who wants none gets none";
 }
 
 TEST_F(ApiHandlerTest, WatchBelowTheHistoryIsAnExpiredEvent) {
@@ -463,15 +466,6 @@ TEST_F(ApiHandlerTest, ATableTakesTimesAndCountsAsTheyCome) {
        R"({"status":{"containerStatuses":[{"restartCount":9223372036854775807},{"restartCount":1}]}})",
        "application/merge-patch+json");
   EXPECT_EQ(get(pods, kTable).status, 200);
-}
-
-TEST(HumanDuration, SpeaksAsKubectlDoes) {
-  EXPECT_EQ(human_duration(5s), "5s");
-  EXPECT_EQ(human_duration(119s), "119s");
-  EXPECT_EQ(human_duration(200s), "3m20s");
-  EXPECT_EQ(human_duration(3h + 5min), "3h5m");
-  EXPECT_EQ(human_duration(52h), "2d4h");
-  EXPECT_EQ(human_duration(24h * 800), "2y70d");
 }
 
 TEST_F(ApiHandlerTest, ReadingAloneRefusesWhatWritesInItsOwnWords) {

@@ -2,6 +2,7 @@
 #include "tinf/api/discovery.h"
 
 #include <algorithm>
+#include <set>
 
 #include "tinf/api/entity_tag.h"
 #include "tinf/api/request.h"
@@ -145,6 +146,21 @@ std::string aggregated_version(std::string_view accept) {
   return "";
 }
 
+// What a person who comes without a path may look at.
+std::string paths_of(const std::vector<Group>& groups) {
+  std::set<std::string> paths{"/api",        "/apis",       "/healthz", "/livez",
+                              "/openapi/v2", "/openapi/v3", "/readyz",  "/version"};
+  for (const auto& group : groups) {
+    if (!group.name.empty()) paths.insert("/apis/" + group.name);
+    for (const auto& version : group.versions) {
+      paths.insert((group.name.empty() ? "/api/" : "/apis/") + group_version(group, version));
+    }
+  }
+  json::array list;
+  for (const auto& path : paths) list.push_back(json::value(path));
+  return json_text(json::object{{"paths", std::move(list)}});
+}
+
 std::string server_version() {
   return json_text(json::object{{"major", "1"},
                                 {"minor", "34"},
@@ -161,6 +177,7 @@ std::string server_version() {
 
 std::optional<ApiResponse> discovery(const ResourceCatalog& catalog, std::string_view path, std::string_view accept) {
   if (path == "/version") return ApiResponse(server_version());
+  if (path.empty() || path == "/") return ApiResponse(paths_of(groups_of(catalog)));
   if (!path.starts_with("/api")) return std::nullopt;
   const auto groups = groups_of(catalog);
 

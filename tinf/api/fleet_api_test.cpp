@@ -160,7 +160,8 @@ TEST_F(FleetApiTest, ALimitThatIsNoNumberIsRefused) {
   EXPECT_EQ(odd.status, 400);
   EXPECT_EQ(at(odd, {"reason"}), "BadRequest");
   EXPECT_EQ(at(odd, {"message"}), "strconv.ParseInt: parsing \"abc\": invalid syntax");
-  EXPECT_EQ(at(get("/api/v1/pods?limit=-1"), {"message"}), "limit=-1: must not be negative");
+  EXPECT_EQ(get("/api/v1/pods?watch=1&timeoutSeconds=x").status, 400);
+  EXPECT_EQ(get("/api/v1/pods?limit=-1").status, 200) << "as if it were not there";
   EXPECT_EQ(get("/api/v1/pods?limit=").status, 200);
   EXPECT_EQ(get("/api/v1/pods?limit=0").status, 200);
 }
@@ -545,6 +546,23 @@ TEST_F(FleetApiTest, ASteadyClientMayTakeItsTime) {
     EXPECT_GT(time.now() - began, 2 * options.write_timeout) << "this client is too fast to show anything";
     group.cancel();
     time.run_for(1s);
+  }
+}
+
+TEST_F(FleetApiTest, WhoComesWithoutAPathIsTold) {
+  put("c1", "Pod", "default/a");
+  for (const auto* path : {"/", "/clusters/c1", "/clusters/c1/"}) {
+    EXPECT_THAT(get(path).body, ::testing::StartsWith(R"({"paths":["/api","/api/v1","/apis",)")) << path;
+  }
+}
+
+TEST_F(FleetApiTest, WhatIsNotFalseIsTrue) {
+  put("c1", "Pod", "default/a");
+  for (const auto* yes : {"1", "true", "x", ""}) {
+    EXPECT_NE(get("/api/v1/pods?watch=" + std::string(yes)).stream, nullptr) << yes;
+  }
+  for (const auto* no : {"0", "false", "False"}) {
+    EXPECT_EQ(get("/api/v1/pods?watch=" + std::string(no)).stream, nullptr) << no;
   }
 }
 

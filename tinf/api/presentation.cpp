@@ -156,7 +156,7 @@ std::string Presentation::event(std::string_view type, const Object& object) {
 }
 
 std::string Presentation::bookmark(StoreVersion version, bool initial_events_end) {
-  std::string meta = "{\"resourceVersion\":\"" + std::to_string(version) + "\",\"creationTimestamp\":null";
+  std::string meta = "{\"resourceVersion\":\"" + std::to_string(version) + "\"";
   if (initial_events_end) meta += R"(,"annotations":{"k8s.io/initial-events-end":"true"})";
   meta += "}";
   std::string line = R"({"type":"BOOKMARK","object":)";

@@ -11,10 +11,6 @@ namespace {
 constexpr std::size_t kMostObjects = 10'000;  // Of a page; who asks for more gets a token for the rest.
 constexpr Duration kVersionPatience = std::chrono::seconds(3);  // As kube-apiserver waits for a version to come.
 
-bool is_negative_number(const std::string& text) {
-  return text.starts_with('-') && number(text.substr(1));
-}
-
 Status invalid_options(std::string reason, std::string field, std::string message) {
   const Resource meta{"meta.k8s.io", "v1", ""};
   return Status::invalid(meta, "ListOptions", "",
@@ -24,18 +20,14 @@ Status invalid_options(std::string reason, std::string field, std::string messag
 Answer<void> check_list_options(const Query& query) {
   const auto& match = query.get("resourceVersionMatch");
   const auto& version = query.get("resourceVersion");
-  if (const auto& limit = query.get("limit"); !limit.empty() && !number(limit)) {
-    return Status::bad_request(is_negative_number(limit)
-                                   ? "limit=" + limit + ": must not be negative"
-                                   : "strconv.ParseInt: parsing \"" + limit + "\": invalid syntax");
-  }
+  if (auto read = check_numbers(query); !read) return read.error();
   if (query.has("sendInitialEvents")) {
     return invalid_options("FieldValueForbidden", "sendInitialEvents",
                            "Forbidden: sendInitialEvents is forbidden for list");
   }
   if (!version.empty() && !number(version)) {
-    return invalid_options("FieldValueInvalid", "resourceVersion",
-                           "Invalid value: \"" + version + "\": must be a number");
+    return Status::bad_request("invalid resource version: resourceVersion: Invalid value: \"" + version +
+                               "\": strconv.ParseUint: parsing \"" + version + "\": invalid syntax");
   }
   if (match.empty()) return {};
   if (!query.get("continue").empty()) {
@@ -48,11 +40,11 @@ Answer<void> check_list_options(const Query& query) {
   }
   if (match != "Exact" && match != "NotOlderThan") {
     return invalid_options("FieldValueNotSupported", "resourceVersionMatch",
-                           "Unsupported value: \"" + match + "\": supported values: \"Exact\", \"NotOlderThan\"");
+                           "Unsupported value: \"" + match + "\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
   }
   if (match == "Exact" && version == "0") {
     return invalid_options("FieldValueForbidden", "resourceVersionMatch",
-                           "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+                           "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
   }
   return {};
 }

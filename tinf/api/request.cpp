@@ -66,12 +66,29 @@ const std::string& Query::get(std::string_view name) const {
   return found == values_.end() ? nothing : found->second;
 }
 
+bool Query::is_true(std::string_view name) const {
+  const auto found = values_.find(name);
+  if (found == values_.end() || found->second == "0") return false;
+  constexpr std::string_view kFalse = "false";
+  return !std::ranges::equal(found->second, kFalse, {}, [](unsigned char c) { return std::tolower(c); });
+}
+
 std::optional<std::uint64_t> number(std::string_view text) {
   std::uint64_t value = 0;
   const char* const end = text.data() + text.size();
   const auto [at, failure] = std::from_chars(text.data(), end, value);
   if (text.empty() || failure != std::errc() || at != end) return std::nullopt;
   return value;
+}
+
+Answer<void> check_numbers(const Query& query) {
+  for (const std::string_view name : {"limit", "timeoutSeconds"}) {
+    const auto& text = query.get(name);
+    const bool is_negative = text.starts_with('-') && number(text.substr(1));
+    if (text.empty() || number(text) || is_negative) continue;
+    return Status::bad_request("strconv.ParseInt: parsing \"" + text + "\": invalid syntax");
+  }
+  return {};
 }
 
 Target Target::parse(std::string_view text) {

@@ -20,7 +20,8 @@ class Query {
   const std::string& get(std::string_view name) const;  // Empty if absent.
   void set(std::string_view name, std::string value) { values_.insert_or_assign(std::string(name), std::move(value)); }
   bool has(std::string_view name) const { return values_.contains(name); }
-  bool is_true(std::string_view name) const { return get(name) == "true" || get(name) == "1"; }
+  // As kube-apiserver reads it: whatever is there and is not "0" or "false".
+  bool is_true(std::string_view name) const;
 
  private:
   std::map<std::string, std::string, std::less<>> values_;
@@ -28,6 +29,9 @@ class Query {
 
 // The value of an option that is a whole number; nothing: it is none, or does not fit.
 std::optional<std::uint64_t> number(std::string_view text);
+
+// 400: an option of a list or a watch that is a whole number is none. A negative one counts for nothing.
+Answer<void> check_numbers(const Query& query);
 
 struct Target {
   std::string path;

@@ -103,9 +103,11 @@ Status Status::invalid(const Resource& resource, std::string_view what, std::str
                        std::vector<StatusCause> causes) {
   std::string message = std::string(what) + (resource.group.empty() ? "" : "." + resource.group) + " \"" +
                         std::string(name) + "\" is invalid: ";
+  if (causes.size() > 1) message += "[";
   for (std::size_t i = 0; i < causes.size(); ++i) {
     message += (i == 0 ? "" : ", ") + causes[i].field + ": " + causes[i].message;
   }
+  if (causes.size() > 1) message += "]";
   Status made = about(status(422, "Invalid", std::move(message)), resource, name);
   made.resource = what;
   made.causes = std::move(causes);
@@ -117,7 +119,7 @@ Status Status::expired(std::string message) {
 }
 
 Status Status::version_too_large(std::string message) {
-  Status made = status(504, "Timeout", std::move(message));
+  Status made = status(504, "Timeout", "Timeout: " + std::move(message));
   made.causes.push_back(StatusCause{"ResourceVersionTooLarge", "Too large resource version", ""});
   made.retry_after_seconds = 1;
   return made;

@@ -10,29 +10,30 @@ constexpr std::uint64_t kLongestWatchSeconds = 24 * 3600;
 
 Answer<void> check_watch_options(const Query& query) {
   const Resource meta{"meta.k8s.io", "v1", ""};
-  const auto refuse = [&](std::string field, std::string message) -> Answer<void> {
-    return Status::invalid(meta, "ListOptions", "",
-                           {StatusCause{"FieldValueForbidden", "Forbidden: " + std::move(message), std::move(field)}});
+  const std::string field = "resourceVersionMatch";
+  const auto& match = query.get(field);
+  std::vector<StatusCause> causes;
+  const auto forbid = [&](const std::string& what) {
+    causes.push_back(StatusCause{"FieldValueForbidden", "Forbidden: " + what, field});
   };
-  const auto& match = query.get("resourceVersionMatch");
   if (query.has("sendInitialEvents")) {
-    if (match != "NotOlderThan") {
-      return refuse("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    }
-    if (query.is_true("sendInitialEvents") && !query.is_true("allowWatchBookmarks")) {
-      return refuse("allowWatchBookmarks",
-                    "sendInitialEvents needs bookmarks, which tell where the initial events end");
+    if (match == "NotOlderThan") return {};
+    forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    if (!match.empty()) {
+      causes.push_back(StatusCause{"FieldValueNotSupported",
+                                   "Unsupported value: \"" + match + "\": supported values: \"NotOlderThan\"", field});
     }
   } else if (!match.empty()) {
-    return refuse("resourceVersionMatch",
-                  "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
   }
-  return {};
+  if (causes.empty()) return {};
+  return Status::invalid(meta, "ListOptions", "", std::move(causes));
 }
 
 }  // namespace
 
 Task<ApiResponse> ReadApi::watch(Call& call) {
+  if (auto read = check_numbers(call.query); !read) co_return ApiResponse(read.error());
   if (auto fits = check_watch_options(call.query); !fits) co_return ApiResponse(fits.error());
   if (call.of().mirrored && !call.query.get("orderBy").empty()) {
     co_return ApiResponse(Status::bad_request("orderBy: a watch tells changes in the order in which they are made"));
@@ -47,7 +48,7 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
   const bool without_version = version.empty() || version == "0";
   WatchPlan plan;
   plan.bookmarks = call.query.is_true("allowWatchBookmarks");
-  plan.initial_events_end = streaming_list;
+  plan.initial_events_end = streaming_list && plan.bookmarks;
   const auto seconds = number(call.query.get("timeoutSeconds")).value_or(0);
   plan.end = runtime_.clock.now() +
              std::chrono::seconds(seconds > 0 ? std::min(seconds, kLongestWatchSeconds)
