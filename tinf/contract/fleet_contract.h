@@ -458,6 +458,21 @@ TEST_P(FleetContract, PagesStayAtTheirVersionWhileObjectsComeGoAndChange) {
   EXPECT_EQ(all, whole);
 }
 
+TEST_P(FleetContract, SaysHowManyRemainOfAWholeOrNothing) {
+  replace("c1", {object("a", 1), object("b", 1)});
+  replace("c2", {object("a", 1), object("b", 1), object("c", 1)});
+  FleetQuery asked = query();
+  asked.limit = 1;
+  EXPECT_EQ(list(asked).remaining.value_or(4), 4u);
+  asked.clusters = {"c2"};
+  EXPECT_EQ(list(asked).remaining.value_or(2), 2u);
+  asked.limit = 3;
+  EXPECT_EQ(list(asked).remaining.value_or(0), 0u);
+  asked.search = "b";
+  asked.limit = 1;
+  EXPECT_EQ(list(asked).remaining.value_or(0), 0u);
+}
+
 TEST_P(FleetContract, SaysThatThereIsNoMoreBehindAFullLastPage) {
   replace("c1", {object("a", 1), object("b", 1)});
   FleetQuery asked = query();
@@ -800,6 +815,16 @@ TEST_P(FleetContract, KnowsClustersAndScopesAndSaysWhenTheyChange) {
   EXPECT_EQ(scopes[1].resource, configmaps().resource);
   EXPECT_EQ(scopes[1].objects, 2u);
   EXPECT_EQ(scopes[2].resource, nodes().resource);
+}
+
+TEST_P(FleetContract, KnowsAScopeThatHoldsNothingUntilItIsForgotten) {
+  replace("c1", {}, 5);
+  close("c1");
+  ASSERT_EQ(fleet().scopes().size(), 1u);
+  EXPECT_EQ(fleet().scopes().front().cluster, "c1");
+  EXPECT_EQ(fleet().scopes().front().objects, 0u);
+  ASSERT_TRUE(await(fleet().forget("c1", configmaps().resource, true)));
+  EXPECT_TRUE(fleet().scopes().empty());
 }
 
 // The history replayed is the list, at every version that it went through.

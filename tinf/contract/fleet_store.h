@@ -49,6 +49,10 @@ struct FleetQuery {
     return (labels.empty() || labels.matches(object)) && (owner.empty() || is_owned_by(object, owner)) &&
            (search.empty() || search_finds(search, object));
   }
+  // Everything that its clusters have now, from the beginning.
+  bool is_whole() const {
+    return namespace_name.empty() && labels.empty() && search.empty() && owner.empty() && !after && !version;
+  }
 };
 
 // Objects in the order of their places, all as of `version`.
@@ -56,7 +60,7 @@ struct FleetPage {
   std::vector<FleetObject> objects;
   StoreVersion version = 0;
   bool more = false;                     // There are others behind the last one.
-  std::optional<std::size_t> remaining;  // How many, where the store knows that without counting.
+  std::optional<std::size_t> remaining;  // How many, where the store knows that without counting: of a whole, perhaps.
 
   FleetPage() = default;
 };

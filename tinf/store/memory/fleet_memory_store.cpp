@@ -256,6 +256,12 @@ StoreVersion FleetMemoryStore::note(Collection& collection, const std::string& c
 
 namespace {
 
+// The query's clusters are sorted.
+bool is_asked_for(const FleetQuery& query, const std::string& cluster) {
+  if (query.of_cluster && !query.of_cluster(cluster)) return false;
+  return query.clusters.empty() || std::ranges::binary_search(query.clusters, cluster);
+}
+
 // Also of what the copies hold themselves: what has left them is not told apart.
 std::size_t cost(const FleetChange& change) {
   return sizeof(FleetChange) + change.cluster.size() + change.object->memory_bytes() +
@@ -299,25 +305,33 @@ Task<Result<std::optional<FleetObject>>> FleetMemoryStore::get(std::string colle
   co_return found;
 }
 
+std::size_t FleetMemoryStore::count(const FleetQuery& query) const {
+  std::size_t objects = 0;
+  const Collection* in = find(query.collection);
+  if (in == nullptr) return objects;
+  for (const auto& [cluster, copy] : in->copies) {
+    if (is_asked_for(query, cluster)) objects += copy->objects().size();
+  }
+  return objects;
+}
+
 // True: the page is done. False: there is more to look at behind `after`, in another turn. The query's clusters are
 // sorted.
 bool FleetMemoryStore::scan(const FleetQuery& query, FleetPage& page, std::optional<FleetPlace>& after) const {
   const Collection& in = *find(query.collection);
-  const auto is_asked_for = [&](const std::string& cluster) {
-    if (after && cluster < after->cluster) return false;
-    if (query.of_cluster && !query.of_cluster(cluster)) return false;
-    return query.clusters.empty() || std::ranges::binary_search(query.clusters, cluster);
+  const auto is_behind = [&](const std::string& cluster) {
+    return (!after || cluster >= after->cluster) && is_asked_for(query, cluster);
   };
 
   // What was at places that changed since; null: nothing.
   std::map<FleetPlace, Journal::State> then;
   std::map<std::string, const Copy*> clusters;
   for (const auto& [cluster, copy] : in.copies) {
-    if (is_asked_for(cluster)) clusters.emplace(cluster, copy.get());
+    if (is_behind(cluster)) clusters.emplace(cluster, copy.get());
   }
   for (auto entry = in.history.rbegin(); entry != in.history.rend() && entry->change.version > page.version; ++entry) {
     const FleetChange& change = entry->change;
-    if (!is_asked_for(change.cluster)) continue;
+    if (!is_behind(change.cluster)) continue;
     if (!query.namespace_name.empty() && change.object->namespace_name() != query.namespace_name) continue;
     FleetPlace place{change.cluster, change.object->key()};
     if (after && place <= *after) continue;
@@ -360,11 +374,15 @@ Task<Result<FleetPage>> FleetMemoryStore::list(FleetQuery query) const {
   page.version = query.version.value_or(version_);
   std::ranges::sort(query.clusters);
   std::optional<FleetPlace> after = query.after;
+  const std::size_t whole = query.is_whole() ? count(query) : 0;
   while (true) {
     const Collection* in = find(query.collection);
     const StoreVersion floor = in == nullptr ? first_version_ : in->floor;
     if (page.version < floor) co_return expired(query.collection, page.version, floor);
-    if (in == nullptr || scan(query, page, after)) co_return page;
+    if (in == nullptr || scan(query, page, after)) {
+      if (whole > 0) page.remaining = whole - page.objects.size();
+      co_return page;
+    }
     co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
   }
 }

@@ -81,6 +81,7 @@ class FleetMemoryStore final : public FleetStore {
   StoreVersion note(Collection& collection, const std::string& cluster, Journal::State before, ObjectPtr after);
   void record(Collection& collection, Entry entry);
   void forget_oldest();
+  std::size_t count(const FleetQuery& query) const;  // Objects of the clusters that it asks for.
   bool scan(const FleetQuery& query, FleetPage& page, std::optional<FleetPlace>& after) const;
   void tell_clusters() const;
 

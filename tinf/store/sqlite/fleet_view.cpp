@@ -25,15 +25,17 @@ void check_retained(Connection& connection, StoreVersion version) {
 struct CopyRow {
   std::int64_t row = 0;
   std::string cluster;
+  std::size_t objects = 0;
 };
 
 std::vector<CopyRow> find_copies(Connection& connection, const FleetQuery& wanted) {
   std::vector<CopyRow> copies;
   Query query = connection.query(
-      "SELECT s.id, c.name FROM scope s JOIN cluster c ON c.id = s.cluster WHERE s.collection = ? ORDER BY c.name");
+      "SELECT s.id, c.name, s.count FROM scope s JOIN cluster c ON c.id = s.cluster WHERE s.collection = ?"
+      " ORDER BY c.name");
   query.bind(wanted.collection);
   while (query.step()) {
-    CopyRow copy{query.number(0), std::string(query.text(1))};
+    CopyRow copy{query.number(0), std::string(query.text(1)), static_cast<std::size_t>(query.number(2))};
     const auto& clusters = wanted.clusters;
     if (wanted.of_cluster && !wanted.of_cluster(copy.cluster)) continue;
     if (clusters.empty() || std::find(clusters.begin(), clusters.end(), copy.cluster) != clusters.end())
@@ -189,6 +191,13 @@ class PageReader {
   const std::string search_;  // Empty: none, or one that only the body can tell.
 };
 
+// Of the whole, which was counted, to what is left of it. Rows that were altered from outside may be counted wrong.
+void say_remaining(FleetPage& page) {
+  if (!page.remaining) return;
+  *page.remaining -= std::min(*page.remaining, page.objects.size());
+  if ((*page.remaining > 0) != page.more) page.remaining.reset();
+}
+
 }  // namespace
 
 PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar so_far, std::size_t rows) {
@@ -198,7 +207,12 @@ PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar 
   so_far.page.version = query.version ? std::min(now, *query.version) : now;
   const std::optional<FleetPlace> from = std::exchange(so_far.after, std::nullopt);
   PageReader reader(connection, query, now, so_far, rows);
-  for (const CopyRow& copy : find_copies(connection, query)) {
+  const auto copies = find_copies(connection, query);
+  if (query.is_whole()) {
+    so_far.page.remaining = 0;
+    for (const CopyRow& copy : copies) *so_far.page.remaining += copy.objects;
+  }
+  for (const CopyRow& copy : copies) {
     if (from && copy.cluster < from->cluster) continue;
     ObjectKey after;
     if (from && copy.cluster == from->cluster) after = from->key;
@@ -207,6 +221,7 @@ PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar 
     if (!reader.read(copy, after)) break;
   }
   so_far.done = !so_far.after;
+  if (so_far.done) say_remaining(so_far.page);
   return so_far;
 }
 

@@ -159,5 +159,20 @@ TEST_F(SqliteFileFromOutside, WhatIsNotHeardOfYetIsNotCalledPresent) {
   EXPECT_FALSE(store->clusters().front().present);
 }
 
+TEST_F(SqliteFileFromOutside, ACopyThatHoldsNothingIsRememberedUntilItIsForgotten) {
+  open();
+  ASSERT_TRUE(apply({}));
+  close();
+  open();
+  copy = nullptr;
+  ASSERT_EQ(store->scopes().size(), 1u);
+  EXPECT_EQ(store->scopes().front().resource, configmaps().resource);
+  ASSERT_TRUE(loop.await(store->forget("c1", configmaps().resource, false)));
+  EXPECT_TRUE(store->scopes().empty());
+  store = nullptr;
+  store = open_sqlite_fleet_store(loop.runtime(), folder.file()).value();
+  EXPECT_TRUE(store->scopes().empty());
+}
+
 }  // namespace
 }  // namespace tinf

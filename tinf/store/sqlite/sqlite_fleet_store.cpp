@@ -21,6 +21,11 @@ constexpr Duration kMeasureAgain = std::chrono::seconds(5);
 constexpr Duration kWarnAgain = std::chrono::minutes(10);
 constexpr std::uint64_t kAheadIsMuch = 1 << 30;
 
+// Also of a copy that is empty something is known. What was forgotten, or never written, has neither.
+bool is_kept(const CopyState& copy) {
+  return copy.fingerprint.count > 0 || !copy.position.empty();
+}
+
 class SqliteFleetStore final : public FleetStore {
  public:
   SqliteFleetStore(Runtime& runtime, HistoryOptions history, database::BodyOptions bodies)
@@ -184,12 +189,12 @@ Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster
     empty.resource = scope.resource;
     one.copy = std::make_shared<Copy>(cluster, std::move(empty));
   }
-  const bool known = one.copy->fingerprint().count > 0;
+  const bool known = is_kept(one.copy->state());
   one.open = true;
   auto close = [this, name] {
     KnownCopy& closed = copies_[name];
     closed.open = false;
-    if (closed.copy->fingerprint().count == 0) clusters_changed();
+    if (!is_kept(closed.copy->state())) clusters_changed();
   };
   if (!known) clusters_changed();
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*shared_, one.copy, scope, std::move(close)));
@@ -278,7 +283,7 @@ std::vector<FleetScope> SqliteFleetStore::scopes() const {
   std::vector<FleetScope> all;
   for (const auto& [name, one] : copies_) {
     const CopyState state = one.copy->state();
-    if (!one.open && state.fingerprint.count == 0) continue;  // Forgotten.
+    if (!one.open && !is_kept(state)) continue;
     FleetScope scope;
     scope.cluster = name.first;
     scope.resource = state.resource;
