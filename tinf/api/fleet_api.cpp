@@ -52,6 +52,15 @@ std::vector<std::string> names_in(std::string_view text) {
   return names;
 }
 
+// To these clusters.
+void narrow(Query& query, const std::vector<std::string>& clusters) {
+  std::string selector = query.get("labelSelector");
+  if (!selector.empty()) selector += ',';
+  selector += std::string(kClusterLabel) + " in (";
+  for (const auto& name : clusters) selector += (&name == &clusters.front() ? "" : ",") + name;
+  query.set("labelSelector", selector + ")");
+}
+
 // What the definition says of the type; null: it does not define it.
 ResourceTypePtr type_in(const FleetObject& definition, const Resource& resource) {
   const auto tree = parse_json(definition.object->raw());
@@ -145,14 +154,11 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
     target.path.erase(0, end);
     if (!directory_.knows(cluster)) co_return ApiResponse(no_such_cluster(cluster, directory_.clusters()));
   } else if (const auto names = names_in(target.query.get("clusters")); !names.empty()) {
-    std::string selector = target.query.get("labelSelector");
-    if (!selector.empty()) selector += ',';
-    selector += std::string(kClusterLabel) + " in (";
-    for (const auto& name : names) selector += (&name == &names.front() ? "" : ",") + name;
-    target.query.set("labelSelector", selector + ")");
+    narrow(target.query, names);
   }
   View& view = view_of(cluster);
   const auto path = ResourcePath::parse(target.path);
+  if (path && cluster.empty()) name_node_in_its_cluster(*path, target.query);
   if (path && request.method == "GET" && path->name.empty() && !target.query.is_true("watch")) {
     if (auto none = no_events(view, request, *path)) co_return std::move(*none);
   }
@@ -162,6 +168,18 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
   if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, response);
   for (auto& warning : response.warnings) warning = readable(warning);
   co_return response;
+}
+
+void FleetApi::name_node_in_its_cluster(const ResourcePath& path, Query& query) const {
+  static constexpr std::string_view kNodeName = "spec.nodeName";
+  if (!path.resource.group.empty() || path.resource.name != "pods" || !path.name.empty()) return;
+  const auto fields = FieldSelector::parse(query.get("fieldSelector"));
+  const auto node = fields ? fields->required_value(kNodeName) : std::nullopt;
+  const auto parts = node ? fleet_namespace(*node) : std::nullopt;
+  // A cluster may name its nodes with dots, too; the name of one that we know is ours in front of them.
+  if (!parts || !directory_.knows(parts->first)) return;
+  query.set("fieldSelector", fields->requiring(kNodeName, parts->second).canonical());
+  narrow(query, {parts->first});
 }
 
 std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiRequest& request,

@@ -31,6 +31,9 @@ class FleetApi final : public Served {
   // An empty list of events of which there is no copy, or nothing: clients ask for them beside an object, discovered or
   // not, and take a refusal for a failure of the whole.
   std::optional<ApiResponse> no_events(const View& view, const ApiRequest& request, const ResourcePath& path) const;
+  // Who asks for the pods of a node by the name that the node has here, as `kubectl describe node` does, asks for those
+  // of its cluster that name it as the cluster does.
+  void name_node_in_its_cluster(const ResourcePath& path, Query& query) const;
   Task<void> learn_columns(View& view, const ApiRequest& request, const ResourcePath& path);
   // What the cluster's definition of a custom resource is; nothing: it is not followed.
   Task<std::optional<FleetObject>> definition_of(const View& view, const ResourceType& type);

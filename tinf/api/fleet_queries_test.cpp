@@ -95,6 +95,60 @@ TEST_F(FleetQueriesTest, WatchesWhatIsFoundAndOneClusterByItself) {
   EXPECT_THAT(refusal("/api/v1/pods?watch=1&orderBy=metadata.name"), HasSubstr("orderBy: a watch"));
 }
 
+TEST_F(FleetQueriesTest, AFormerStateThatCannotBeReadEndsAWatchRatherThanBePassedOver) {
+  const auto write = [&](WatchEvent event) {
+    EventBatch batch;
+    batch.events.push_back(std::move(event));
+    ASSERT_TRUE(time.await(copy("c1", "Pod").apply(std::move(batch))));
+  };
+  // Without a uid, as what stands for an object that was damaged has none.
+  const auto readable = [](const std::string& labels) {
+    return Object::parse(R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"default","labels":)" +
+                         labels + "}}")
+        .value();
+  };
+  (void)copy("c2", "Pod");
+  write(WatchEvent::added(readable("{}")));
+  const std::string watch = "api/v1/pods?watch=1&resourceVersion=" + std::to_string(store.version());
+  auto all = get("/" + watch);
+  auto found = get("/" + watch + "&search=a");
+  auto of_another = get("/clusters/c2/" + watch);
+  write(WatchEvent::modified(Object::of_key("default", "a")));
+  EXPECT_THAT(next(all), ElementsAre("nothing")) << "what it is repaired to is a change of its own";
+  write(WatchEvent::modified(readable(R"({"b":"c"})")));
+  auto late = get("/" + watch);
+  for (auto* each : {&all, &found, &late}) {
+    EXPECT_THAT(next(*each), ElementsAre("ERROR / "));
+    EXPECT_THAT(next(*each), ElementsAre("end"));
+  }
+  EXPECT_THAT(next(of_another), ElementsAre("nothing"));
+  EXPECT_THAT(listed("/api/v1/pods"), ElementsAre("c1.default/a"));
+
+  auto deleted = get("/api/v1/pods?watch=1&resourceVersion=" + std::to_string(store.version()));
+  write(WatchEvent::modified(Object::of_key("default", "a")));
+  remove("c1", "Pod", "default/a");
+  EXPECT_THAT(next(deleted), ElementsAre("ERROR / "));
+}
+
+TEST_F(FleetQueriesTest, FindsThePodsOfANodeByTheNameThatTheNodeHasHere) {
+  put("c1", "Pod", "default/a", 1, "{}", R"(,"spec":{"nodeName":"n"},"status":{"phase":"Running"})");
+  put("c1", "Pod", "default/done", 1, "{}", R"(,"spec":{"nodeName":"n"},"status":{"phase":"Failed"})");
+  put("c2", "Pod", "default/a", 1, "{}", R"(,"spec":{"nodeName":"n"})");
+  put("c2", "Pod", "default/b", 1, "{}", R"(,"spec":{"nodeName":"n.example.com"})");
+  const std::string of_node = "/api/v1/pods?fieldSelector=spec.nodeName%3D";
+  EXPECT_THAT(listed(of_node + "c1.n,status.phase!%3DFailed"), ElementsAre("c1.default/a"));
+  EXPECT_THAT(listed(of_node + "c2.n.example.com"), ElementsAre("c2.default/b"));
+  EXPECT_THAT(listed(of_node + "n.example.com"), ElementsAre("c2.default/b")) << "as the cluster names it";
+  EXPECT_EQ(listed(of_node + "n").size(), 3u);
+  EXPECT_THAT(listed(of_node + "c3.n"), IsEmpty());
+  EXPECT_THAT(listed(of_node + "c1.n&clusters=c2"), IsEmpty());
+  EXPECT_THAT(listed("/clusters/c1/api/v1/pods?fieldSelector=spec.nodeName%3Dc1.n"), IsEmpty());
+  auto watch = get("/api/v1/pods?watch=1&resourceVersion=1004&fieldSelector=spec.nodeName%3Dc2.n");
+  put("c1", "Pod", "default/a", 2, "{}", R"(,"spec":{"nodeName":"n"})");
+  put("c2", "Pod", "default/a", 2, "{}", R"(,"spec":{"nodeName":"n"})");
+  EXPECT_THAT(next(watch), ElementsAre("MODIFIED c2.default/a 1006"));
+}
+
 TEST_F(FleetQueriesTest, ListsInTheOrderOfFields) {
   put("c1", "Pod", "default/a", 1, "{}", R"(,"spec":{"n":10,"t":"b","on":true})");
   put("c1", "Pod", "default/b", 1, "{}", R"(,"spec":{"n":9.5,"t":"b","on":false})");
@@ -162,6 +216,34 @@ TEST_F(FleetQueriesTest, SaysHowManyComeBehindAPageInAnOrder) {
   EXPECT_EQ(at(get("/api/v1/pods?orderBy=metadata.name&limit=2&labelSelector=!x"), {"metadata", "remainingItemCount"}),
             "nothing")
       << "as a kube-apiserver where some are selected";
+}
+
+TEST_F(FleetQueriesTest, SaysHowManyComeBehindAPageWhereAKubeApiServerWould) {
+  fill("c1", 700);
+  fill("c2", 600);
+  std::vector<std::string> said;
+  std::string token;
+  do {
+    const auto page = get("/api/v1/pods?limit=550" + (token.empty() ? "" : "&continue=" + token));
+    said.push_back(at(page, {"metadata", "remainingItemCount"}));
+    token = at(page, {"metadata", "continue"});
+    put("c2", "Pod", "default/new", 1);
+  } while (token != "nothing");
+  EXPECT_THAT(said, ElementsAre("750", "200", "nothing"));
+  EXPECT_EQ(at(get("/clusters/c1/api/v1/pods?limit=1"), {"metadata", "remainingItemCount"}), "699");
+  for (const std::string chosen : {"labelSelector=!x", "fieldSelector=metadata.name!%3Dx", "search=pod", "clusters=c1"})
+    EXPECT_EQ(at(get("/api/v1/pods?limit=1&" + chosen), {"metadata", "remainingItemCount"}), "nothing") << chosen;
+}
+
+TEST_F(FleetQueriesTest, ALimitMeansNothingToAWatchAndIsANumberAllTheSame) {
+  put("c1", "Pod", "default/a");
+  put("c1", "Pod", "default/b");
+  for (const std::string limit : {"1", "-1", "0", ""}) {
+    auto watch = get("/api/v1/pods?watch=1&resourceVersion=1000&limit=" + limit);
+    EXPECT_EQ(next(watch).size(), 2u) << limit;
+  }
+  EXPECT_EQ(refusal("/api/v1/pods?watch=1&limit=abc"), "strconv.ParseInt: parsing \"abc\": invalid syntax");
+  EXPECT_EQ(refusal("/api/v1/pods?watch=1&timeoutSeconds=-"), "strconv.ParseInt: parsing \"-\": invalid syntax");
 }
 
 TEST_F(FleetQueriesTest, RefusesAnOrderOfMoreThanItHoldsAtOnce) {

@@ -173,23 +173,36 @@ Task<Result<Page>> FleetView::list(std::string collection, PageQuery query) cons
   if (!*asked) co_return page;
   FleetQuery& next = **asked;
   next.limit = query.limit > 0 && query.fields.empty() ? std::min(query.limit, kChunk) : kChunk;
+  std::optional<std::size_t> remaining;  // Behind what was got of the store.
+  const auto is_full = [&] { return query.limit > 0 && page.objects.size() == query.limit; };
+  const auto say_more = [&](std::size_t left) {
+    page.more = true;
+    // As a kube-apiserver, nothing where some are selected.
+    if (remaining && query.labels.empty() && query.fields.empty()) page.remaining = *remaining + left;
+  };
   while (true) {
     auto got = co_await fleet_.list(next);
     if (!got) co_return got.error();
     next.version = page.version = got->version;
-    for (const auto& object : got->objects) {
+    if (got->remaining) {
+      remaining = got->remaining;
+    } else if (remaining) {
+      *remaining -= std::min(*remaining, got->objects.size());
+    }
+    for (std::size_t at = 0; at < got->objects.size(); ++at) {
+      const FleetObject& object = got->objects[at];
       if (!filter.may_match(*object.object)) continue;
       auto form = fleet_form(*object.object, object.cluster, object.version, forms_->naming(), reference);
       if (form == nullptr || !filter.matches(*form)) continue;
-      if (query.limit > 0 && page.objects.size() == query.limit) {
-        page.more = true;
+      if (is_full()) {
+        say_more(got->objects.size() - at);
         co_return page;
       }
       page.objects.push_back(std::move(form));
     }
     if (!got->more || got->objects.empty()) co_return page;
-    if (query.limit > 0 && page.objects.size() == query.limit) {
-      page.more = true;
+    if (is_full()) {
+      say_more(0);
       co_return page;
     }
     next.after = FleetPlace{got->objects.back().cluster, got->objects.back().object->key()};

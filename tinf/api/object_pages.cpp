@@ -10,8 +10,13 @@ constexpr std::size_t kUsualBytes = 128 * 1024;  // Of an object, before any was
 
 }  // namespace
 
-ObjectPages::ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query)
-    : reader_(reader), collection_(std::move(collection)), selection_(std::move(selection)), query_(std::move(query)) {}
+ObjectPages::ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query,
+                         std::optional<std::size_t> remaining)
+    : reader_(reader),
+      collection_(std::move(collection)),
+      selection_(std::move(selection)),
+      query_(std::move(query)),
+      remaining_(remaining) {}
 
 // How many to read where room is left for `objects` and, if it is not 0, for `bytes`: as many as fit if they are like
 // those before.
@@ -39,6 +44,11 @@ Task<Answer<std::vector<ObjectPtr>>> ObjectPages::next(std::size_t most, std::si
       co_return Status::of(page.error(), selection_.type().resource(), "");
     }
     query_.version = page->version;
+    if (page->remaining) {
+      remaining_ = page->remaining;
+    } else if (remaining_) {
+      *remaining_ -= std::min(*remaining_, page->objects.size());
+    }
     std::size_t looked_at = 0;
     for (const auto& object : page->objects) {
       ++looked_at;
@@ -58,7 +68,6 @@ Task<Answer<std::vector<ObjectPtr>>> ObjectPages::next(std::size_t most, std::si
     if (!more_) break;
     query_.after = page->objects[looked_at - 1]->key();
     if (is_full()) {
-      remaining_ = page->remaining;
       if (remaining_) *remaining_ += left;
       break;
     }

@@ -16,8 +16,10 @@ inline constexpr std::size_t kBytesAtOnce = 8 * 1024 * 1024;
 // Confined to the strand of `reader`, which outlives it.
 class ObjectPages {
  public:
-  // `query` is the selection's, with where to begin and as of when.
-  ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query);
+  // `query` is the selection's, with where to begin and as of when; `remaining`, how many there are behind that, if it
+  // is known.
+  ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query,
+              std::optional<std::size_t> remaining = std::nullopt);
 
   // The next ones; fewer than `most` only at the end, which more() tells, or when they reach `most_bytes`. 0: all.
   // Errors are VersionedReader::list()'s, as a Status.
@@ -30,7 +32,7 @@ class ObjectPages {
   // Of what was read:
   StoreVersion version() const { return query_.version.value_or(0); }
   const ObjectKey& last() const { return *query_.after; }               // While there are more.
-  std::optional<std::size_t> remaining() const { return remaining_; }   // How many more, where that is known.
+  std::optional<std::size_t> remaining() const { return remaining_; }   // How many more, about, where that is known.
   std::size_t of_other_versions() const { return of_other_versions_; }  // Left out, as is_of_version() says.
   const ResourceType& type() const { return selection_.type(); }
   bool selects_some() const { return selection_.selects_some(); }

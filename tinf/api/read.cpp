@@ -106,7 +106,8 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
     const auto& match = call.query.get("resourceVersionMatch");
     if (wanted > 0 && (match == "Exact" || (match.empty() && limit_of(call) > 0))) query.version = wanted;
   }
-  co_return ObjectPages(reader_, call.of().collection, std::move(*selection), std::move(query));
+  co_return ObjectPages(reader_, call.of().collection, std::move(*selection), std::move(query),
+                        call.from ? call.from->remaining : std::nullopt);
 }
 
 namespace {
@@ -146,8 +147,8 @@ Task<ApiResponse> ReadApi::list(Call& call) {
     ContinueToken token;
     token.version = pages->version();
     token.last = pages->last();
+    if (pages->remaining().value_or(0) > 0) token.remaining = meta.remaining = pages->remaining();
     meta.continue_token = token.text();
-    meta.remaining = pages->remaining();
   }
   response.body = presentation(call).list(*objects, meta);
   co_return response;

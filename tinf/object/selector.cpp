@@ -390,6 +390,15 @@ std::optional<std::string_view> FieldSelector::required_value(std::string_view p
   return std::nullopt;
 }
 
+FieldSelector FieldSelector::requiring(std::string_view path, std::string_view value) const {
+  FieldSelector made = *this;
+  for (auto& requirement : made.requirements_) {
+    if (requirement.path == path && requirement.equal) requirement.value = value;
+  }
+  sort_unique(made.requirements_);
+  return made;
+}
+
 std::vector<std::string_view> FieldSelector::paths() const {
   std::vector<std::string_view> paths;
   for (const auto& requirement : requirements_) paths.push_back(requirement.path);

@@ -75,6 +75,8 @@ class FieldSelector {
   bool empty() const { return requirements_.empty(); }
   std::string canonical() const;  // Sorted by path, doubles removed, "==" as "=".
   std::optional<std::string_view> required_value(std::string_view path) const;
+  // This selector with `value` in the place of every value that `path` is required to have.
+  FieldSelector requiring(std::string_view path, std::string_view value) const;
   std::vector<std::string_view> paths() const;  // What it looks at, for a server that knows few.
 
   bool operator==(const FieldSelector&) const = default;
