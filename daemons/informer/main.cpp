@@ -1,7 +1,8 @@
-// informer: keeps a copy of the objects of many clusters, and prints what happens to them.
+// informer: keeps a copy of the objects of many clusters, prints what happens to them, and serves it.
 #include "tinf/base/first_of.h"
 #include "tinf/daemon/fleet.h"
 #include "tinf/daemon/process.h"
+#include "tinf/daemon/replica.h"
 #include "tinf/daemon/serve.h"
 #include "tinf/wiring/stores.h"
 #include "tinf/wiring/transports.h"
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   const auto& options = std::get<tinf::daemon::InformerDaemonOptions>(parsed);
   tinf::daemon::Process process("informer", options.common);
 
+  if (options.common.broker.url.empty()) return tinf::daemon::run_replica(process, options);
   auto store = tinf::wiring::open_fleet_store(process.runtime(), options.store, options.serve.has_value());
   if (!store) return process.fail(store.error());
   auto transport = tinf::wiring::open_transport(process.runtime(), options.common.broker, std::nullopt);

@@ -43,7 +43,7 @@ struct ProviderDaemonOptions {
 enum class OutputForm { Lines, Json, None };
 
 struct InformerDaemonOptions {
-  CommonOptions common;
+  CommonOptions common;  // Without a broker: it serves what others keep in `store`, and follows nothing.
   std::vector<std::string> clusters;
   std::vector<std::string> resources;
   std::string namespace_name;

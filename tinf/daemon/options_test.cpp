@@ -100,6 +100,48 @@ TEST_F(OptionsTest, ServesToOthersOnlyBehindTlsAndTokens) {
   EXPECT_THAT(said, HasSubstr("give --serve too"));
 }
 
+TEST_F(OptionsTest, APasswordOfAStoreMayStandInAFileButNotOnTheCommandLine) {
+  const std::string store = "postgresql://me:hunter2@h/fleet";
+  EXPECT_EQ(refused({"-b", "h:1", "--store", store}), 2);
+  EXPECT_THAT(said, HasSubstr("PGPASSWORD"));
+  EXPECT_EQ(said.find("hunter2"), std::string::npos);
+  EXPECT_EQ(refused({"-b", "h:1", "--store=" + store}), 2);
+  EXPECT_EQ(informer({"--config", file("a.yaml", "broker: h:1\nstore: " + store + "\n")}).store, store);
+  EXPECT_EQ(refused({"--config", file("b.yaml", "broker: h:1\nstore: " + store + "?speed=high\n")}), 2);
+  EXPECT_EQ(said.find("hunter2"), std::string::npos) << said;
+}
+
+TEST_F(OptionsTest, WithoutABrokerItServesASharedStoreAndNothingElse) {
+  const std::vector<std::string> replica{"--store", "postgresql://reader@h/fleet", "--serve", "127.0.0.1:0"};
+  const auto options = informer(replica);
+  EXPECT_EQ(options.common.broker.url, "");
+  EXPECT_EQ(options.store, "postgresql://reader@h/fleet");
+  EXPECT_EQ(options.serve->listen, "127.0.0.1:0");
+  const auto with = [&](std::vector<std::string> more) {
+    auto words = replica;
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  EXPECT_EQ(informer(with({"--listen", "127.0.0.1:0", "--log-format", "json"})).common.log_json, true);
+  const struct {
+    std::vector<std::string> words;
+    const char* named;
+  } cases[] = {
+      {with({"-r", "pods"}), "--resource: is for what is followed: give --broker, too"},
+      {with({"--once"}), "--once"},
+      {with({"-o", "json"}), "--output"},
+      {with({"--client-id", "me"}), "--client-id"},
+      {with({"--cluster", "c1"}), "--cluster"},
+      {{"--store", "postgresql://h/fleet"}, "--broker, or --serve with a --store postgresql:"},
+      {{"--serve", "127.0.0.1:0"}, "--broker, or --serve with a --store postgresql:"},
+      {{"--store", "sqlite:fleet.db", "--serve", "127.0.0.1:0"}, "--broker, or --serve with a --store postgresql:"},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(refused(each.words), 2) << each.named;
+    EXPECT_THAT(said, HasSubstr(each.named));
+  }
+}
+
 TEST_F(OptionsTest, TheStoresThatThereAreOnTheCommandLineAndInAFile) {
   EXPECT_EQ(informer({"-b", "h:1"}).store, "memory:");
   EXPECT_EQ(informer({"-b", "h:1", "--store", "memory:"}).store, "memory:");
