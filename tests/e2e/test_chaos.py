@@ -12,8 +12,8 @@ import random
 import time
 import typing
 
-from real import (ApiServer, Churn, Copy, Etcd, Mosquitto, Relay, ScenarioCase, StoreFile, Tally, Witness, as_text, difference,
-                  served, wait_until, write_kubeconfig)
+from real import (ApiServer, Churn, Copy, Etcd, Mosquitto, Postgres, Relay, ScenarioCase, StoreDatabase, StoreFile, Tally,
+                  Witness, as_text, difference, served, wait_until, write_kubeconfig)
 
 SECONDS = float(os.environ.get("TINF_CHAOS_SECONDS", "40"))
 SEED = int(os.environ.get("TINF_CHAOS_SEED", str(random.SystemRandom().randrange(1_000_000))))
@@ -52,15 +52,20 @@ class Chaos(ScenarioCase):
         self.api.wait_ready()
         self.to_api = self.start(Relay(self.api.port))
         self.links = {name: self.start(Relay(self.broker.port, mqtt=True, seed=SEED + number))
-                      for number, name in enumerate(("provider", "all", "dark", "file"))}
+                      for number, name in enumerate(("provider", "all", "dark", "file", "database"))}
         kubeconfig = write_kubeconfig(self.api.folder / "kubeconfig-chaos", f"https://127.0.0.1:{self.to_api.port}",
                                       authority=self.api.authority.certificate, token=self.api.tokens["admin"])
         self.file = StoreFile(self.folder / "fleet.db")
+        self.server = self.start(Postgres())
+        self.database = StoreDatabase(self.server)
+        self.to_server = self.start(Relay(self.server.port))
         self.daemons = {"provider": self.provider(broker=self.links["provider"], kubeconfig=kubeconfig)}
         self.informers = {
-            name: self.informer("-r", "configmaps", "-n", "default", "--client-id", name, *flags, broker=self.links[name])
-            # The last one goes on with its file when it was killed.
-            for name, flags in (("all", ()), ("dark", ("-l", "shade=dark", "--qos", "0")), ("file", ("--store", self.file.url)))}
+            name: self.informer("-r", "configmaps", "-n", "default", "--client-id", name, *flags, broker=self.links[name],
+                                environment=self.database.environment())
+            # The last two go on with what is stored when they were killed.
+            for name, flags in (("all", ()), ("dark", ("-l", "shade=dark", "--qos", "0")), ("file", ("--store", self.file.url)),
+                                ("database", ("--store", self.database.url_by(self.to_server))))}
         self.daemons |= self.informers
         self.faults = list(self.all_faults())
         self.history, self.began = [], time.monotonic()  # of the report: (seconds, text)
@@ -93,8 +98,10 @@ class Chaos(ScenarioCase):
         yield fault("etcd killed", "etcd", self.etcd.kill, lambda: self.etcd.start(wait=False), ETCD_FOUND)
         yield fault("etcd frozen", "etcd", self.etcd.pause, self.etcd.resume, ETCD_FOUND)
         yield fault("etcd set back to an older state", "API+etcd", older_etcd, lambda: self.api.start(wait=False), ETCD_FOUND)
-        for where, relay in {"API server": self.to_api, **self.links}.items():
-            link = "provider's link to the API server" if relay is self.to_api else f"{where}'s link to the broker"
+        yield fault("database server killed", "database server", self.server.kill, lambda: self.server.start(wait=False))
+        yield fault("database server frozen", "database server", self.server.pause, self.server.resume)
+        for link, relay in {"provider's link to the API server": self.to_api, "database's link to its server": self.to_server,
+                            **{f"{name}'s link to the broker": relay for name, relay in self.links.items()}}.items():
             for words, begin, hides in (
                     ("cut", lambda relay=relay: relay.cut(refuse=True), None),
                     ("cut inside a message", relay.cut_inside, None),
@@ -105,7 +112,7 @@ class Chaos(ScenarioCase):
                     ("slow", lambda relay=relay: relay.delay(0.3), SOON),
                     ("narrow", lambda relay=relay: relay.throttle(20_000), SOON)):
                 yield fault(f"{link} {words}", link, begin, relay.resume, hides)
-            if relay is not self.to_api:
+            if relay in self.links.values():
                 for percent in LOST_PERCENT:
                     yield fault(f"{link} loses {percent} % of messages", link,
                                 lambda relay=relay, percent=percent: relay.lose(percent / 100), relay.resume, lasts=True)
@@ -172,7 +179,7 @@ class Chaos(ScenarioCase):
             self.end_of(fault, begun)
 
     def wait_for_parts(self):
-        for part in (self.broker, self.etcd, self.api):
+        for part in (self.broker, self.etcd, self.api, self.server):
             part.wait_ready()
 
     def touch(self):
@@ -247,8 +254,9 @@ class Chaos(ScenarioCase):
                 expected = self.expected(name)
                 self.assertEqual(difference(expected, informer.copy.objects("c1", "configmaps")), "")
                 self.assertEqual({key: as_text(thing) for key, thing in expected.items()}, informer.copy.texts("c1", "configmaps"))
-            self.assertEqual(self.file.faults(), [])
-            self.assertEqual({key: as_text(thing) for key, thing in self.expected("file").items()}, self.file.texts("c1", "configmaps"))
+            for store in (self.file, self.database):
+                self.assertEqual(store.faults(), [])
+                self.assertEqual({key: as_text(thing) for key, thing in self.expected("file").items()}, store.texts("c1", "configmaps"))
             outcome = f"every copy equal in every byte, and proven so {seconds:.1f} s after the end of the last fault"
         except Exception as error:
             outcome = f"FAILED: {str(error)[:300]}"

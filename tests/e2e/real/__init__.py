@@ -45,6 +45,7 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Churn       creates, updates and deletes from a seed, in a thread, while parts fail around it
   Copy        an informer's JSON lines as the objects they add up to, each line checked; served() is what must come out
   StoreFile   the file of an informer with --store sqlite: faults(), texts(), ask(); change() behind its back
+  StoreDatabase  the same of --store postgresql, on a Postgres part
   Tally       counters of daemons over all their lives
   Witness     holds informers to what they claim to be proven
   Endpoint    a daemon's /livez, /readyz and /metrics
@@ -53,7 +54,8 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   transcript  what two servers say to one client, held against each other line by line
   Kubectl     run(), json(), apply(); version "new" or "old" (Debian's), for a kubeconfig or a plain server URL
 
-ScenarioCase is a RealTestCase with provider() and informer(), which give the flags that every test repeats.
+ScenarioCase is a RealTestCase with provider() and informer(), which give the flags that every test repeats; StoreCase one
+about a store that outlives its informers.
 """
 
 from . import menagerie, transcript
@@ -76,12 +78,15 @@ from .ports import free_port
 from .postgres import Postgres, postgres_program
 from .relay import Relay
 from .scenario import ScenarioCase
+from .store_case import StoreCase, config_map
+from .store_database import StoreDatabase
 from .store_file import StoreFile
 from .tally import Tally
 from .waiting import Deadline, wait_until
 from .witness import Witness
 
 __all__ = ["ApiServer", "Authority", "Churn", "ClientGo", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
-           "Mosquitto", "NatsServer", "Part", "PartFailed", "Postgres", "RealTestCase", "Relay", "ScenarioCase", "StoreFile",
-           "Tally", "Witness", "as_text", "build_client_go", "difference", "free_port", "kube_program", "menagerie",
-           "postgres_program", "program", "served", "transcript", "unwritable", "wait_until", "write_kubeconfig"]
+           "Mosquitto", "NatsServer", "Part", "PartFailed", "Postgres", "RealTestCase", "Relay", "ScenarioCase", "StoreCase",
+           "StoreDatabase", "StoreFile", "Tally", "Witness", "as_text", "build_client_go", "config_map", "difference",
+           "free_port", "kube_program", "menagerie", "postgres_program", "program", "served", "transcript", "unwritable",
+           "wait_until", "write_kubeconfig"]

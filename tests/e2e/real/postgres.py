@@ -9,6 +9,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.parse
 
 from .certificates import Authority
@@ -16,13 +17,13 @@ from .part import Part, PartFailed
 from .ports import free_port
 from .waiting import wait_until
 
+csv.field_size_limit(sys.maxsize)
 _OLDEST = 15
 _SETTINGS = {
     "unix_socket_directories": "''", "listen_addresses": "'127.0.0.1'", "shared_buffers": "64MB", "max_connections": "60",
     "dynamic_shared_memory_type": "mmap", "timezone": "'UTC'", "log_line_prefix": "'%m [%p] %u@%d %a '", "hot_standby_feedback": "on",
-    "wal_receiver_status_interval": "1s", "fsync": "off", "full_page_writes": "off"}  # a test survives no power cut
-# Replication slots and retained WAL are not needed: a standby here is never far behind.
-_RETAINED = {"wal_keep_size": "'256MB'"}
+    "wal_receiver_status_interval": "1s", "wal_keep_size": "'256MB'",  # a standby that was away needs no slot
+    "fsync": "off", "full_page_writes": "off"}  # a test survives no power cut
 
 
 def postgres_program(name):
@@ -67,7 +68,7 @@ class Postgres(Part):
         super().__init__()
         self._tls = tls
         self._primary = standby_of
-        self._settings = {**_SETTINGS, **_RETAINED, **(settings or {})}
+        self._settings = {**_SETTINGS, **(settings or {})}
         self._owner = _owner()
         self._numbers = itertools.count(1)
         self.port = free_port()
