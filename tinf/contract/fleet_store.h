@@ -174,12 +174,21 @@ class FleetStore : public FleetReader {
   virtual Task<Result<void>> put_cluster(FleetCluster cluster) = 0;
 
   // The process that holds a cluster, in words for people, if that is another than this one; as it was last seen:
-  // nothing is asked for this. A cluster that this process held is taken over where it was not heard of, as while it
-  // was stopped: its copies that are open here take no more writes from then on (Conflict), and are to be closed.
+  // nothing is asked for this.
   virtual std::optional<std::string> held_by_another(const std::string& cluster) const {
     (void)cluster;
     return std::nullopt;
   }
+
+  // Whether this process had the cluster and has lost it, as one that was stopped and not heard of for a while: its
+  // copies that are open here take no more writes (Conflict). They are to be closed, and opened anew.
+  virtual bool lost(const std::string& cluster) const {
+    (void)cluster;
+    return false;
+  }
+
+  // The end is near: what waits for something outside, as a database, soon waits no more. It may still be used.
+  virtual void hurry() {}
 
   // What it takes of the process's memory beside its copies' memory_bytes(): bytes.
   virtual std::size_t memory_bytes() const = 0;

@@ -225,15 +225,20 @@ void Fleet::retire_lost() {
   looked_for_lost_at_ = now;
   for (auto it = scopes_.begin(); it != scopes_.end();) {
     const std::string cluster = it->first.first;
-    const auto holder = store_->held_by_another(cluster);
     const auto end = scopes_.lower_bound(ScopeName(cluster + '\0', Resource()));
-    if (!holder) {
+    const auto holder = store_->held_by_another(cluster);
+    if (!holder && !store_->lost(cluster)) {
       it = end;
       continue;
     }
-    log_.warning("another process has taken this cluster over: its copies are left to that",
-                 {{"cluster", cluster}, {"holder", *holder}});
-    waiting_.refused(cluster, Error(Code::Conflict, *holder));
+    if (holder) {
+      log_.warning("another process has taken this cluster over: its copies are left to that",
+                   {{"cluster", cluster}, {"holder", *holder}});
+      waiting_.refused(cluster, Error(Code::Conflict, *holder));
+    } else {
+      log_.warning("the store has not heard of this process for a while, or began anew: the copies are opened again",
+                   {{"cluster", cluster}});
+    }
     while (it != end) it = let_go(it);
   }
 }
@@ -321,6 +326,7 @@ Task<void> Fleet::retire(ScopeName name, std::unique_ptr<Scoped> scoped) {
 
 Task<void> Fleet::stop() {
   stopping_ = true;
+  if (store_) store_->hurry();
   printer_.stop();
   for (auto& [name, scoped] : scopes_) {
     co_await scoped->informer.stop();

@@ -32,6 +32,7 @@ class SharedStore final : public FleetStore {
   explicit SharedStore(Clock& clock) : held_(clock, FleetMemoryOptions()) {}
 
   std::map<std::string, std::string> holders;  // By cluster: processes that are not this one.
+  bool is_lost = false;                        // Until it is opened again.
   std::optional<Error> away;
   int opened = 0;
 
@@ -39,6 +40,7 @@ class SharedStore final : public FleetStore {
     ++opened;
     if (away) return *away;
     if (holders.count(cluster) > 0) return Error(Code::Conflict, "cluster " + cluster + " is held");
+    is_lost = false;
     return held_.open(cluster, scope);
   }
   Task<Result<void>> put_cluster(FleetCluster cluster) override {
@@ -53,6 +55,7 @@ class SharedStore final : public FleetStore {
     const auto found = holders.find(cluster);
     return found == holders.end() ? std::nullopt : std::optional(found->second);
   }
+  bool lost(const std::string&) const override { return is_lost; }
   Result<void> reachable() const override { return away ? Result<void>(*away) : Result<void>(); }
   std::size_t memory_bytes() const override { return held_.memory_bytes(); }
 
@@ -196,6 +199,17 @@ TEST_F(SharedFleetTest, WhatWasTakenOverIsLetGoOfAndTakenBackWhenItIsFree) {
   EXPECT_EQ(fleet->missing(), "");
   store.holders.clear();
   EXPECT_TRUE(comes_to(2));
+}
+
+TEST_F(SharedFleetTest, WhatWasLostToNobodyIsOpenedAgain) {
+  follow();
+  ASSERT_TRUE(comes_to(1));
+  store.is_lost = true;
+  source.put("b");
+  ASSERT_TRUE(time.run_until([&] { return store.opened == 2; }, 1min));
+  EXPECT_TRUE(comes_to(2));
+  EXPECT_EQ(said("the copies are opened again"), 1);
+  EXPECT_EQ(said("another process"), 0);
 }
 
 TEST_F(SharedFleetTest, AClusterThatIsAwayWhenItsHolderGoesIsStillKnownToBeAway) {

@@ -101,6 +101,7 @@ Connection::Handle Connection::connect_to(const Target::Parameters& parameters, 
   values.push_back(nullptr);
   Handle handle(PQconnectStartParams(names.data(), values.data(), 0), PQfinish);
   if (!handle) throw Failure{Error(Code::Unavailable, "database " + name_ + ": no memory for a connection"), true};
+  PQsetNoticeReceiver(handle.get(), [](void*, const PGresult*) {}, nullptr);  // It would write them to stderr.
   PQsetErrorVerbosity(handle.get(), PQERRORS_VERBOSE);  // With SQLSTATE, which nothing else tells here.
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   auto state = PQstatus(handle.get()) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;

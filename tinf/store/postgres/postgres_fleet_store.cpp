@@ -40,6 +40,8 @@ class PostgresFleetStore final : public FleetStore {
   Task<Result<void>> forget(std::string cluster, Resource resource, bool only_if_empty) override;
   Task<Result<void>> put_cluster(FleetCluster cluster) override;
   std::optional<std::string> held_by_another(const std::string& cluster) const override;
+  bool lost(const std::string& cluster) const override;
+  void hurry() override { common_.closing.raise(); }
   std::size_t memory_bytes() const override { return copies_.size() * (sizeof(Copy) + 256); }
 
   Task<Result<std::optional<FleetObject>>> get(std::string collection, FleetPlace place) const override;
@@ -225,13 +227,16 @@ bool PostgresFleetStore::holds(const std::string& cluster) const {
 }
 
 std::optional<std::string> PostgresFleetStore::held_by_another(const std::string& cluster) const {
-  if (const auto holder = common_.lease.holder_of(cluster)) return holder->process;
+  const auto holder = common_.lease.holder_of(cluster);
+  return holder ? std::optional(holder->process) : std::nullopt;
+}
+
+bool PostgresFleetStore::lost(const std::string& cluster) const {
   const std::string token = common_.lease.token();
   for (auto at = copies_.lower_bound({cluster, ""}); at != copies_.end() && at->first.first == cluster; ++at) {
-    if (at->second.open && at->second.token != token)
-      return "nobody now: this process was not heard of for a while, and is to take it anew";
+    if (at->second.open && at->second.token != token) return true;
   }
-  return std::nullopt;
+  return false;
 }
 
 PostgresFleetStore::KnownCopy& PostgresFleetStore::known(const std::string& cluster, const std::string& collection,
