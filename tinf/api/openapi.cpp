@@ -318,9 +318,8 @@ Task<std::string> SchemaSource::schema(const ResourceType& type) {
   co_return type.schema;
 }
 
-Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaSource& schemas,
-                                         const ApiRequest& request, const Target& target, std::string_view root,
-                                         Clock& clock) {
+Task<std::optional<ApiResponse>> openapi(ResourceCatalog catalog, SchemaSource& schemas, const ApiRequest& request,
+                                         const Target& target, std::string_view root, Clock& clock) {
   const auto path = OpenApiPath::parse(target.path);
   if (!path) co_return std::nullopt;
   if (path->of == OpenApiPath::Of::Index) co_return co_await index(catalog, schemas, root);

@@ -39,8 +39,8 @@ class SchemaSource {
 
 // Nothing: no document stands there. `target` is the request's, without `root`, which stands in front of all paths.
 // v2 as JSON, or as the protobuf of old kubectls. Answers have an ETag; one that the client knows already is a 304.
-Task<std::optional<ApiResponse>> openapi(const ResourceCatalog& catalog, SchemaSource& schemas,
-                                         const ApiRequest& request, const Target& target, std::string_view root,
-                                         Clock& clock);
+// The catalog is a copy, since the server's own may change while definitions are read.
+Task<std::optional<ApiResponse>> openapi(ResourceCatalog catalog, SchemaSource& schemas, const ApiRequest& request,
+                                         const Target& target, std::string_view root, Clock& clock);
 
 }  // namespace tinf::api
