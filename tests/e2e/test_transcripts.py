@@ -117,6 +117,10 @@ describe pdb
 describe quota -n shop
 describe crd,widgets,plains
 describe events,lease,priorityclasses
+explain pods.spec.containers
+explain deployments.spec.strategy --recursive
+explain pods.spec.nosuch
+explain nosuch
 wait --for=condition=Ready pod/running --timeout=2s
 wait --for=condition=Ready=false pod/crashing --timeout=2s
 wait --for=condition=Available deploy/web --timeout=1s
@@ -163,6 +167,7 @@ describe deploy web -n {default}
 describe cm settings -n {shop}
 describe ns {shop}
 describe node {nosuch}
+explain ingresses.spec.rules
 wait --for=condition=Ready pod/running -n {default} --timeout=2s
 get nosuch
 """
