@@ -1,5 +1,7 @@
 #include "tinf/store/database/page_builder.h"
 
+#include <algorithm>
+
 #include "tinf/store/database/rows.h"
 
 namespace tinf::database {
@@ -12,6 +14,14 @@ KeyView view(const ObjectKey& key) {
 }
 
 }  // namespace
+
+// Rows that were altered from outside may be counted wrong: then nothing is said.
+void PageSoFar::end_slice() {
+  done = !after;
+  if (!done || !page.remaining) return;
+  *page.remaining -= std::min(*page.remaining, page.objects.size());
+  if ((*page.remaining > 0) != page.more) page.remaining.reset();
+}
 
 void Undone::add(const std::string& cluster, ObjectKey key, StoreVersion previous_version,
                  std::optional<std::string_view> previous) {

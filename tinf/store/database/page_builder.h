@@ -15,12 +15,15 @@ namespace tinf::database {
 // A page that is read a slice at a time, so that a query that selects little holds neither a connection nor a
 // transaction for long.
 struct PageSoFar {
-  FleetPage page;
+  FleetPage page;                   // Its `remaining`: of a whole, how many there are of all, until it is done.
   std::optional<FleetPlace> after;  // Where to look on.
   bool done = false;
 
   PageSoFar() = default;
   explicit PageSoFar(const FleetQuery& query) : after(query.after) {}
+
+  // It is done where there is nowhere to look on.
+  void end_slice();
 };
 
 // What was at the places of one copy that have changed since the page's version; a null object: nothing.

@@ -64,6 +64,8 @@ bool Interrupt::raised() const {
 Connection::Connection(const Target& target, ConnectionOptions options, const Interrupt* interrupt)
     : name_(target.name()), options_(std::move(options)), interrupt_(interrupt), handle_(connect(target)) {
   PQsetErrorVerbosity(handle_.get(), PQERRORS_TERSE);
+  PQsetNoticeReceiver(
+      handle_.get(), [](void*, const PGresult*) {}, nullptr);  // Not to stderr.
   if (server_version() < 150000) {
     throw Failure{Error(Code::Invalid, "database " + name_ + ": PostgreSQL 15 or newer is needed, this is " +
                                            parameter("server_version")),
@@ -101,8 +103,9 @@ Connection::Handle Connection::connect_to(const Target::Parameters& parameters, 
   values.push_back(nullptr);
   Handle handle(PQconnectStartParams(names.data(), values.data(), 0), PQfinish);
   if (!handle) throw Failure{Error(Code::Unavailable, "database " + name_ + ": no memory for a connection"), true};
-  PQsetNoticeReceiver(handle.get(), [](void*, const PGresult*) {}, nullptr);  // It would write them to stderr.
-  PQsetErrorVerbosity(handle.get(), PQERRORS_VERBOSE);  // With SQLSTATE, which nothing else tells here.
+  PQsetNoticeReceiver(
+      handle.get(), [](void*, const PGresult*) {}, nullptr);  // It would write them to stderr.
+  PQsetErrorVerbosity(handle.get(), PQERRORS_VERBOSE);        // With SQLSTATE, which nothing else tells here.
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   auto state = PQstatus(handle.get()) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
@@ -272,8 +275,10 @@ void Connection::finish() {
 }
 
 bool Connection::alive() {
-  pollfd look{PQsocket(handle_.get()), POLLIN, 0};
-  if (::poll(&look, 1, 0) > 0 && PQconsumeInput(handle_.get()) != 1) return false;
+  // What it said last may stand before its end.
+  for (pollfd look{PQsocket(handle_.get()), POLLIN, 0}; ::poll(&look, 1, 0) > 0;) {
+    if (PQconsumeInput(handle_.get()) != 1) return false;
+  }
   return usable() && PQstatus(handle_.get()) == CONNECTION_OK;
 }
 

@@ -73,7 +73,7 @@ void compare_set(Connection& connection, Draft& draft) {
       return add_removed(draft, ObjectKey{std::string(key.first), std::string(key.second)}, hash, bytes);
     const Object& object = **next++;
     if (hash == object.hash() && rows.text(row, 6) == object.raw()) return;
-    add_written(draft, object, &hash, rows.text(row, 2) != object.uid(), bytes);
+    add_written(draft, object, &hash, rows.text(row, 2) != fitting(object.uid()), bytes);
   };
   if (draft.before.row != 0) walk(connection, draft.before.row, meet);
   add_up_to(nullptr);
@@ -105,7 +105,7 @@ struct Played {
   const Object* last = nullptr;  // The last object that events bring, whatever comes after it.
   std::optional<Held> held;
   bool is_there = false;
-  std::string_view uid;
+  std::string uid;
   const Object* object = nullptr;  // Null: what is held.
 };
 
@@ -167,8 +167,8 @@ class EventPlayer {
       if (event.type != EventType::Deleted) {
         key.is_there = true;
         key.object = event.object.get();
-        key.uid = key.object->uid();
-      } else if (key.is_there && (event.uid.empty() || key.uid == event.uid)) {
+        key.uid = fitting(key.object->uid());
+      } else if (key.is_there && (event.uid.empty() || key.uid == fitting(event.uid))) {
         key.is_there = false;
         key.object = nullptr;
       }
@@ -179,7 +179,7 @@ class EventPlayer {
       } else if (!key.held && key.is_there) {
         add_written(draft_, *key.object, nullptr, false, 0);
       } else if (key.held && key.object != nullptr && !is_equal(*key.held, *key.object)) {
-        add_written(draft_, *key.object, &key.held->hash, key.held->uid != key.object->uid(), key.held->bytes);
+        add_written(draft_, *key.object, &key.held->hash, key.held->uid != key.uid, key.held->bytes);
       }
     }
   }
@@ -242,6 +242,12 @@ void learn_states(Connection& connection, std::vector<Draft>& drafts) {
 }
 
 }  // namespace
+
+std::string fitting(std::string_view text) {
+  std::string out(text);
+  std::erase(out, '\0');
+  return out;
+}
 
 CopyState copy_state_of(const Rows& rows, int row, int first) {
   CopyState state;

@@ -42,6 +42,9 @@ inline bool is_there(const CopyState& state) {
   return state.fingerprint.count > 0 || !state.position.empty();
 }
 
+// PostgreSQL's texts hold no NUL: what is left of one. An object's key never has one.
+std::string fitting(std::string_view text);
+
 // The columns of a row of `scope` from `first` on: id, api_group, api_version, resource, wanted, position, count,
 // sum_high, sum_low.
 CopyState copy_state_of(const Rows& rows, int row, int first);

@@ -50,6 +50,10 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+std::string_view first_line(std::string_view text) {
+  return trimmed(text.substr(0, text.find('\n')));
+}
+
 }  // namespace
 
 Failure failure_of(const std::string& database, std::string_view state, std::string_view words) {
@@ -63,7 +67,7 @@ Failure failure_of(const std::string& database, std::string_view state, std::str
 Failure connect_failure(const std::string& database, std::string_view words) {
   const std::string text(trimmed(words));
   // "... FATAL:  28P01: password authentication failed", and LOCATION in a line of its own.
-  static const std::regex with_state(R"(:\s+([0-9A-Z]{5}): ([^\n]*))");
+  static const std::regex with_state(R"(:  ([0-9A-Z]{5}): ([^\n]*))");
   std::smatch found;
   if (std::regex_search(text, found, with_state)) return failure_of(database, found[1].str(), found[2].str());
   const auto says = [&text](const char* part) { return text.find(part) != std::string::npos; };
@@ -82,7 +86,7 @@ Failure connect_failure(const std::string& database, std::string_view words) {
 }
 
 Failure broken(const std::string& database, std::string_view words) {
-  return Failure{named(database, Code::Unavailable, "the connection broke; it is made again", trimmed(words)), true};
+  return Failure{named(database, Code::Unavailable, "the connection broke; it is made again", first_line(words)), true};
 }
 
 }  // namespace tinf::postgres

@@ -300,8 +300,12 @@ PageSoFar read_slice(Connection& connection, Progress& progress, const FleetQuer
   if (query.version) check_retained(*query.version, now.floor);
   so_far.page.version = query.version ? std::min(now.version, *query.version) : now.version;
   const std::optional<FleetPlace> from = std::exchange(so_far.after, std::nullopt);
+  if (query.is_whole()) {
+    so_far.page.remaining = 0;
+    for (const CopyRow& copy : copies) *so_far.page.remaining += copy.objects;
+  }
   PageReader(connection, query, so_far.page.version < now.version, so_far, rows).read(copies, from);
-  so_far.done = !so_far.after;
+  so_far.end_slice();
   return so_far;
 }
 

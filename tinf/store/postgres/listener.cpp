@@ -59,7 +59,8 @@ void Listener::fail(const Failure& failure) {
   common_.health.down(failure.error);
   wake_.lower();  // That was this one's own.
   const auto now = std::chrono::steady_clock::now();
-  if (is_away_ && now - said_at_ < kSayAgain) return;
+  // A connection that broke, and then why there is no other one.
+  if (is_away_ && failures_ != 2 && now - said_at_ < kSayAgain) return;
   is_away_ = true;
   said_at_ = now;
   hooks_.away(failure.error.message);
@@ -82,7 +83,7 @@ void Listener::connect() {
 
 void Listener::turn() {
   (void)connection_->notified();
-  if (std::chrono::steady_clock::now() >= renew_at_) renew();
+  if (common_.lease.token().empty() || std::chrono::steady_clock::now() >= renew_at_) renew();
   read_news();
   if (notify_.exchange(false) && !common_.settings.only_reads)
     connection_->run("SELECT pg_notify($1, '')", Values().add(common_.settings.schema));
@@ -100,7 +101,7 @@ void Listener::renew() {
   hooks_.lost();
 }
 
-void Listener::read_news() {
+void Listener::read_news(bool is_anew) {
   const StoreVersion told = common_.progress.version();
   Values since;
   since.add(roster_ < 0 ? StoreVersion(0) : version_).add(roster_);
@@ -108,7 +109,7 @@ void Listener::read_news() {
   std::int64_t roster = 0;
   {
     Moment moment(*connection_);
-    connection_->send("SELECT version, floor, roster FROM clock");
+    connection_->send("SELECT version, floor, roster, life FROM clock");
     connection_->send(
         "SELECT s.collection, c.name, s.version, s.id, s.api_group, s.api_version, s.resource, s.wanted, s.position,"
         " s.count, s.sum_high, s.sum_low FROM scope s JOIN cluster c ON c.id = s.cluster"
@@ -128,7 +129,8 @@ void Listener::read_news() {
     news.version = static_cast<StoreVersion>(clock.number(0, 0));
     const auto floor = static_cast<StoreVersion>(clock.number(0, 1));
     roster = clock.number(0, 2);
-    news.is_anew = version_ != 0 && floor > version_;
+    news.is_anew = !life_.empty() && clock.text(0, 3) != life_;
+    life_ = clock.string(0, 3);
     news.is_all = roster_ < 0;
     common_.progress.learn(news.version, floor);
     for (int row = 0; row < copies.size(); ++row) {
@@ -145,12 +147,13 @@ void Listener::read_news() {
       cluster.offer = database::offer_of_json(clusters.text(row, 4));
     }
   }
+  news.is_anew = news.is_anew || is_anew;
   const bool is_news = news.version != version_ || roster != roster_;
   version_ = news.version;
   roster_ = roster;
   if (news.is_anew && !news.is_all) {  // Another life: rows may have gone, too.
     roster_ = -1;
-    return read_news();
+    return read_news(true);
   }
   if (is_news) hooks_.news(std::move(news));
 }

@@ -63,7 +63,7 @@ class Listener {
   void run();
   void connect();
   void turn();
-  void read_news();
+  void read_news(bool is_anew = false);
   void renew();
   void wait(std::chrono::milliseconds longest);
   void fail(const Failure& failure);
@@ -78,6 +78,7 @@ class Listener {
   std::unique_ptr<Connection> connection_;
   StoreVersion version_ = 0;  // Read up to here.
   std::int64_t roster_ = -1;
+  std::string life_;
   bool is_away_ = false;
   unsigned failures_ = 0;  // In a row.
   SteadyTime renew_at_{};

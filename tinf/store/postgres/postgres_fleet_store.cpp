@@ -96,6 +96,7 @@ class PostgresFleetStore final : public FleetStore {
   std::vector<std::function<void()>> on_clusters_;
   std::shared_ptr<Gauge> version_gauge_, reachable_gauge_;
   database::WatchFeeds feeds_;
+  bool is_opening_ = false;            // There are no other threads yet.
   const std::shared_ptr<bool> alive_;  // For what other threads have posted.
   Readers readers_;
   Listener listener_;
@@ -130,7 +131,9 @@ PostgresFleetStore::PostgresFleetStore(Runtime& runtime, Target target, Postgres
                   listener_.notify();
                   post([this, committed = writer_.take_committed()] { on_committed(committed); });
                 },
-                [] {}}) {}
+                [this] {
+                  if (common_.lease.token().empty()) listener_.look();  // A write has found it lost.
+                }}) {}
 
 PostgresFleetStore::~PostgresFleetStore() {
   common_.closing.raise();
@@ -139,16 +142,18 @@ PostgresFleetStore::~PostgresFleetStore() {
   (void)readers_.read([this](Connection& connection) { common_.lease.leave(connection); });
 }
 
-// From other threads. What was posted in one order is done in it.
+// From other threads. What was posted in one order is done in it. What is there at first is known when it is open.
 void PostgresFleetStore::post(std::function<void()> function) {
+  if (is_opening_) return function();
   asio::post(runtime_.executor, [alive = std::weak_ptr(alive_), function = std::move(function)] {
     if (alive.lock()) function();
   });
 }
 
 Result<void> PostgresFleetStore::open_database() {
-  std::optional<News> first;
+  is_opening_ = true;
   auto opened = listener_.open();
+  is_opening_ = false;
   if (!opened) return opened;
   listener_.start();
   commits_.start();

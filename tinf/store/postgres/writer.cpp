@@ -19,15 +19,8 @@ constexpr std::uint64_t kCutAtLeast = 64;
 // What stands between the owners of a row: no uid holds it.
 constexpr char kBetween = '\n';
 
-// PostgreSQL's texts hold no NUL; an object that has one in such a place is found by its key alone.
 bool fits(std::string_view text) {
   return text.find('\0') == std::string_view::npos;
-}
-
-std::string fitting(std::string_view text) {
-  std::string out(text);
-  std::erase(out, '\0');
-  return out;
 }
 
 void append_quoted(std::string& json, std::string_view text) {

@@ -191,13 +191,6 @@ class PageReader {
   const std::string search_;  // Empty: none, or one that only the body can tell.
 };
 
-// Of the whole, which was counted, to what is left of it. Rows that were altered from outside may be counted wrong.
-void say_remaining(FleetPage& page) {
-  if (!page.remaining) return;
-  *page.remaining -= std::min(*page.remaining, page.objects.size());
-  if ((*page.remaining > 0) != page.more) page.remaining.reset();
-}
-
 }  // namespace
 
 PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar so_far, std::size_t rows) {
@@ -220,8 +213,7 @@ PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar 
     if (const ObjectKey first{query.namespace_name, ""}; after < first) after = first;
     if (!reader.read(copy, after)) break;
   }
-  so_far.done = !so_far.after;
-  if (so_far.done) say_remaining(so_far.page);
+  so_far.end_slice();
   return so_far;
 }
 

@@ -1,0 +1,244 @@
+// Several stores over one database, as several processes have them: each cluster is written by one of them at a time,
+// and all of them tell the same.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tinf/store/postgres/connection.h"
+#include "tinf/store/postgres/database_for_tests.h"
+
+namespace tinf::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+struct PostgresLease : DatabaseTest {
+  // Nobody is heard of again unless a test wants it.
+  static PostgresOptions quiet() {
+    PostgresOptions options;
+    options.lease = 10min;
+    return options;
+  }
+  void silence_holders() {
+    database.query("UPDATE process SET until = now() - interval '1 s' WHERE id IN (SELECT holder FROM cluster)");
+  }
+
+  std::unique_ptr<FleetStore> one = open_store(quiet()), other = open_store(quiet());
+};
+
+TEST_F(PostgresLease, AClusterIsHeldByOneProcessWhichTheOthersName) {
+  const auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
+  const auto refused = other->open("c1", configmaps());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::Conflict);
+  const std::string pid = std::to_string(getpid());
+  EXPECT_THAT(refused.error().message, HasSubstr("cluster c1 is held by process "));
+  EXPECT_THAT(refused.error().message, HasSubstr("/" + pid + ", until "));
+  EXPECT_THAT(other->held_by_another("c1").value_or("nobody"), HasSubstr("/" + pid));
+  EXPECT_FALSE(one->held_by_another("c1"));
+  FleetCluster known;
+  known.name = "c1";
+  EXPECT_EQ(loop.await(other->put_cluster(known)).error().code, Code::Conflict);
+  EXPECT_EQ(loop.await(other->forget("c1", configmaps().resource, false)).has_value(),
+            !comes([&] { return other->scopes().size() == 1; }))
+      << "what is there is another's";
+  EXPECT_EQ(loop.await(other->forget("c1", configmaps().resource, false)).error().code, Code::Conflict);
+  EXPECT_TRUE(other->open("c2", configmaps()));
+  EXPECT_EQ(listed(*other), listed(*one));
+  EXPECT_THAT(listed(*other), SizeIs(1));
+}
+
+TEST_F(PostgresLease, WhatAProcessThatEndsHeldIsTakenAtOnceAsItWasLeft) {
+  auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1)), WatchEvent::added(state("b", 1))}));
+  const auto fingerprint = copy->fingerprint();
+  const auto version = copy->version();
+  ASSERT_FALSE(other->open("c1", configmaps()));
+  copy = nullptr;
+  one = nullptr;
+  copy = other->open("c1", configmaps()).value();
+  EXPECT_EQ(copy->fingerprint(), fingerprint);
+  EXPECT_EQ(copy->version(), version);
+  EXPECT_FALSE(other->held_by_another("c1"));
+}
+
+TEST_F(PostgresLease, WhoWasNotHeardOfWritesOverNothing) {
+  auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
+  silence_holders();
+  auto taken = other->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*taken, {WatchEvent::modified(state("a", 2))}));
+  const auto refused = apply(*copy, {WatchEvent::modified(state("a", 1)), WatchEvent::added(state("b", 1))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::Conflict);
+  EXPECT_EQ(loop.await(copy->replace(Snapshot())).error().code, Code::Conflict) << "and so it stays";
+  EXPECT_EQ(database.query("SELECT name, resource_version FROM objects"), std::vector<std::string>{"a|2"});
+  EXPECT_TRUE(one->lost("c1")) << "its copies are to be closed";
+  ASSERT_TRUE(comes(
+      [&] { return one->held_by_another("c1").value_or("").find(std::to_string(getpid())) != std::string::npos; }));
+  copy = nullptr;
+  taken = nullptr;
+  other = nullptr;
+  copy = one->open("c1", configmaps()).value();
+  EXPECT_EQ(copy->get({"default", "a"}).value()->resource_version(), "2");
+  EXPECT_EQ(copy->size(), 1u);
+  EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("a", 3))}));
+}
+
+TEST_F(PostgresLease, WhoIsInTheMidstOfATransactionIsNotTakenOut) {
+  const auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
+  const std::string token = database.query("SELECT holder FROM cluster").back();
+  ConnectionOptions options;
+  options.schema = "tinf";
+  Connection writing(Target::parse(database.uri()).value(), options, nullptr);
+  Array clusters = texts();
+  clusters.add("c1");
+  writing.run_script("BEGIN");
+  writing.run("SELECT hold($1, $2)", Values().add(token).add(std::move(clusters)));
+  silence_holders();
+  EXPECT_EQ(other->open("c1", configmaps()).error().code, Code::Conflict);
+  writing.run_script("COMMIT");
+  EXPECT_TRUE(other->open("c1", configmaps()));
+}
+
+// A process takes its name in the database anew where it lost it; nothing that was opened before counts.
+TEST_F(PostgresLease, WhoLostItsLeaseAndGotItBackTakesItsClustersAnew) {
+  auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
+  database.query("DELETE FROM process");
+  EXPECT_EQ(apply(*copy, {WatchEvent::modified(state("a", 2))}).error().code, Code::Conflict);
+  EXPECT_TRUE(one->lost("c1"));
+  EXPECT_EQ(one->open("c1", configmaps()).error().code, Code::AlreadyExists);
+  copy = nullptr;
+  EXPECT_FALSE(one->lost("c1"));
+  EXPECT_FALSE(one->held_by_another("c1"));
+  copy = one->open("c1", configmaps()).value();
+  EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("a", 2))}));
+}
+
+TEST_F(PostgresLease, ALeaseIsRenewedInTheBackground) {
+  PostgresOptions short_lease;
+  short_lease.lease = 900ms;
+  const auto renewing = open_store(short_lease);
+  const auto copy = renewing->open("c1", configmaps()).value();
+  const std::string first = "SELECT max(until) FROM process WHERE id = (SELECT holder FROM cluster)";
+  const auto until = database.query(first).back();
+  ASSERT_TRUE(comes([&] { return database.query(first).back() > until; }));
+  EXPECT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
+}
+
+TEST_F(PostgresLease, AllTellTheSameOfClustersAndCopies) {
+  FleetCluster known;
+  known.name = "c1";
+  known.uid = "123";
+  known.present = true;
+  known.offer.emplace_back();
+  known.offer.back().resource = configmaps().resource;
+  int told = 0;
+  other->on_clusters([&] { ++told; });
+  ASSERT_TRUE(loop.await(one->put_cluster(known)));
+  const auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1)), WatchEvent::added(state("b", 1))}));
+  ASSERT_TRUE(comes([&] { return other->scopes().size() == 1 && other->scopes()[0].objects == 2; }));
+  EXPECT_EQ(other->clusters(), one->clusters());
+  EXPECT_EQ(other->scopes()[0].resource, configmaps().resource);
+  EXPECT_GE(told, 2);
+  known.present = false;
+  ASSERT_TRUE(loop.await(one->put_cluster(known)));
+  EXPECT_TRUE(comes([&] { return !other->clusters().empty() && !other->clusters()[0].present; }));
+  ASSERT_TRUE(apply(*copy, {WatchEvent::deleted(state("b", 1))}));
+  EXPECT_TRUE(comes([&] { return other->scopes()[0].objects == 1; }));
+}
+
+TEST_F(PostgresLease, AWatchGoesOnAtAnotherProcessWhereItStoodAndMissesNothing) {
+  const auto first = one->open("c1", configmaps()).value(), second = other->open("c2", configmaps()).value();
+  const StoreVersion from = one->version();
+  ASSERT_TRUE(loop.await(other->reach(from, loop.runtime().clock.now() + 10s)));
+  const auto at_one = one->watch("configmaps", from, {}).value();
+  auto at_other = other->watch("configmaps", from, {}).value();
+  std::vector<StoreVersion> heard;
+  const auto hear = [&](FleetWatch& watch) {
+    auto batch = loop.await(watch.next(loop.runtime().clock.now() + 10s));
+    EXPECT_TRUE(batch) << batch.error().message;
+    std::vector<std::string> lines;
+    for (const auto& change : batch->changes) {
+      lines.push_back(change.cluster + "/" + std::string(change.object->name()));
+      heard.push_back(change.version);
+    }
+    return std::pair(lines, batch->version);
+  };
+  for (int round = 0; round < 40; ++round) {
+    const std::string name = "n" + std::to_string(round);
+    Store& written = round % 3 == 0 ? *second : *first;
+    ASSERT_TRUE(apply(written, {WatchEvent::added(state(name, round))}));
+    std::vector<std::string> told;
+    StoreVersion upto = 0;
+    while (told.empty()) std::tie(told, upto) = hear(*at_other);
+    EXPECT_THAT(told, ElementsAre((round % 3 == 0 ? "c2/" : "c1/") + name));
+    if (round % 5 == 0) at_other = other->watch("configmaps", upto, {}).value();
+  }
+  EXPECT_TRUE(std::ranges::is_sorted(heard));
+  const auto until_other = std::exchange(heard, {});
+  while (heard.size() < until_other.size()) (void)hear(*at_one);
+  EXPECT_EQ(heard, until_other);
+  EXPECT_EQ(listed(*one), listed(*other));
+}
+
+// Versions rise in the order of commits, whoever commits: nobody who reads meanwhile misses a lower one.
+TEST_F(PostgresLease, ManyWhoWriteAtOnceLeaveNoGapThatIsFilledLater) {
+  constexpr int kRounds = 60;
+  const auto first = one->open("c1", configmaps()).value(), second = other->open("c2", configmaps()).value();
+  const StoreVersion from = one->version();
+  TaskGroup tasks(loop.runtime().executor);
+  int done = 0;
+  const auto write = [](Store& copy, int& ended) -> Task<void> {
+    for (int round = 0; round < kRounds; ++round) {
+      std::vector<WatchEvent> events;
+      for (int i = 0; i < 5; ++i) events.push_back(WatchEvent::modified(state("n" + std::to_string(i), round)));
+      EXPECT_TRUE(co_await copy.apply(batch_of(std::move(events), round)));
+    }
+    ++ended;
+  };
+  tasks.spawn(write(*first, done));
+  tasks.spawn(write(*second, done));
+  const auto watch = one->watch("configmaps", from, {}).value();
+  std::size_t changes = 0;
+  StoreVersion last = from;
+  while (changes < 2 * 5 * kRounds) {
+    auto batch = loop.await(watch->next(loop.runtime().clock.now() + 20s));
+    ASSERT_TRUE(batch) << batch.error().message;
+    ASSERT_GT(batch->version, 0u);
+    for (const auto& change : batch->changes) {
+      EXPECT_EQ(change.version, last + 1);
+      last = change.version;
+      ++changes;
+    }
+  }
+  EXPECT_EQ(done, 2);
+  EXPECT_EQ(last, from + 2 * 5 * kRounds);
+  EXPECT_EQ(database.number("SELECT count(*) FROM change WHERE previous IS NULL AND type <> 0"), 0);
+}
+
+TEST_F(PostgresLease, WhoOnlyReadsWritesNothingAndTellsTheSame) {
+  const auto copy = one->open("c1", configmaps()).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
+  database.server.create_role("reader", "secret");
+  database.query("GRANT USAGE ON SCHEMA tinf TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA tinf TO reader");
+  const std::string uri = database.server.uri(database.name, "reader", "secret");
+  const auto reader = open_postgres_fleet_reader(loop.runtime(), uri).value();
+  EXPECT_EQ(listed(*reader), listed(*one));
+  const auto watch = reader->watch("configmaps", reader->version(), {}).value();
+  ASSERT_TRUE(apply(*copy, {WatchEvent::modified(state("a", 2))}));
+  const auto batch = loop.await(watch->next(loop.runtime().clock.now() + 10s)).value();
+  ASSERT_THAT(batch.changes, SizeIs(1));
+  EXPECT_EQ(batch.changes[0].object->resource_version(), "2");
+  EXPECT_THAT(database.query("SELECT id FROM process"), SizeIs(2)) << "it is not among those that write";
+}
+
+}  // namespace
+}  // namespace tinf::postgres
