@@ -42,6 +42,15 @@ Status no_such_cluster(const std::string& name, const std::vector<std::string>& 
   return status;
 }
 
+// Before there is anything: that a resource is not there would be believed.
+Status nothing_yet(const Resource& resource) {
+  Status status = Status::of(
+      Error(Code::Unavailable, "nothing is followed yet: no cluster has shown itself since this process began"),
+      resource, "");
+  status.retry_after_seconds = 1;
+  return status;
+}
+
 std::vector<std::string> names_in(std::string_view text) {
   std::vector<std::string> names;
   while (!text.empty()) {
@@ -152,12 +161,15 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
     const auto end = std::min(target.path.find('/', kClusters.size()), target.path.size());
     cluster = target.path.substr(kClusters.size(), end - kClusters.size());
     target.path.erase(0, end);
+    const auto path = ResourcePath::parse(target.path);
+    if (path && directory_.clusters().empty()) co_return ApiResponse(nothing_yet(path->resource));
     if (!directory_.knows(cluster)) co_return ApiResponse(no_such_cluster(cluster, directory_.clusters()));
   } else if (const auto names = names_in(target.query.get("clusters")); !names.empty()) {
     narrow(target.query, names);
   }
   View& view = view_of(cluster);
   const auto path = ResourcePath::parse(target.path);
+  if (path && view.resources.catalog().all().empty()) co_return ApiResponse(nothing_yet(path->resource));
   if (path && cluster.empty()) name_node_in_its_cluster(*path, target.query);
   if (path && request.method == "GET" && path->name.empty() && !target.query.is_true("watch")) {
     if (auto none = no_events(view, request, *path)) co_return std::move(*none);

@@ -549,6 +549,22 @@ TEST_F(FleetApiTest, ASteadyClientMayTakeItsTime) {
   }
 }
 
+TEST_F(FleetApiTest, BeforeAnythingIsThereNothingIsSaidToBeMissing) {
+  for (const auto* path :
+       {"/api/v1/pods", "/api/v1/pods?watch=1", "/api/v1/namespaces/c1.default/pods/a", "/clusters/c1/api/v1/pods"}) {
+    const auto early = get(path);
+    EXPECT_EQ(early.status, 503) << path;
+    EXPECT_EQ(early.retry_after_seconds, 1) << path;
+  }
+  EXPECT_EQ(get("/apis").status, 200);
+  put_cluster("c1");
+  EXPECT_EQ(get("/clusters/c1/api/v1/pods").status, 503) << "known, but none of its copies is begun";
+  put("c1", "Pod", "default/a");
+  EXPECT_EQ(get("/api/v1/pods").status, 200);
+  EXPECT_EQ(get("/api/v1/nodes").status, 404);
+  EXPECT_EQ(get("/clusters/c2/api/v1/pods").status, 404);
+}
+
 TEST_F(FleetApiTest, WhoComesWithoutAPathIsTold) {
   put("c1", "Pod", "default/a");
   for (const auto* path : {"/", "/clusters/c1", "/clusters/c1/"}) {

@@ -30,9 +30,10 @@ func (f *findings) all() []string {
 	return append([]string{}, f.texts...)
 }
 
-// failed takes an error, unless the server was away or what was asked for is forgotten: clients live with both.
+// failed takes an error, unless the server was away or has just begun, or what was asked for is forgotten: clients live
+// with all of these.
 func (f *findings) failed(who string, err error) {
-	if err == nil || isAway(err) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+	if err == nil || isAway(err) || isBeginning(err) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 		return
 	}
 	f.add(who, err.Error())
@@ -40,6 +41,13 @@ func (f *findings) failed(who string, err error) {
 
 func isAway(err error) bool {
 	return utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || errors.Is(err, syscall.EPIPE)
+}
+
+// isBeginning: no cluster is there yet, or not this one.
+func isBeginning(err error) bool {
+	var status apierrors.APIStatus
+	isUnknownCluster := errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "clusters"
+	return apierrors.IsServiceUnavailable(err) || isUnknownCluster
 }
 
 // requests counts what goes out, by who asks and by what is asked. Safe for concurrent use.
