@@ -608,8 +608,9 @@ class SeveralServe(PostgresCase):
         url = replica.wait_for_error(r'url="?(http://[0-9.:]+)').group(1)
         wait_until(lambda: self.get(url, "/readyz")[0] == 200, 20, "it is ready")
         server.stop()
-        wait_until(lambda: self.get(url, "/readyz")[0] != 200, 60, "it is not ready")
-        self.assertIn(f"{server.port}/{store.name}: it cannot be reached", self.get(url, "/readyz")[1].decode())
+        wait_until(lambda: f"{server.port}/{store.name}: it cannot be reached" in self.get(url, "/readyz")[1].decode(), 60,
+                   "it says that the database is away")
+        self.assertEqual(self.get(url, "/readyz")[0], 503)
         status, body = self.get(url, self.PATH)
         self.assertIn(status, (500, 503, 504))
         self.assertNotIn(store.password, body.decode())
