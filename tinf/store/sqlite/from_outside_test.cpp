@@ -174,5 +174,27 @@ TEST_F(SqliteFileFromOutside, ACopyThatHoldsNothingIsRememberedUntilItIsForgotte
   EXPECT_TRUE(store->scopes().empty());
 }
 
+TEST_F(SqliteFileFromOutside, AStoreMayGoWhileItStillWrites) {
+  const auto write = [](Store& to, int number) -> Task<void> {
+    EventBatch batch;
+    batch.events.push_back(WatchEvent::added(state("n" + std::to_string(number), number)));
+    batch.version = ResourceVersion(std::to_string(number));
+    auto stored = to.apply(std::move(batch));
+    (void)co_await std::move(stored);
+  };
+  for (int life = 0; life < 30; ++life) {
+    open();
+    for (int i = 0; i < 20; ++i) loop.spawn(write(*copy, 20 * life + i));
+    ASSERT_TRUE(apply({}));  // Then those before it are stored, too.
+    for (int i = 0; i < 20; ++i) loop.spawn(write(*copy, 20 * life + i));
+    bool handed_over = false;
+    asio::post(loop.runtime().executor, [&] { handed_over = true; });
+    loop.run_until([&] { return handed_over; });
+    close();
+  }
+  open();
+  EXPECT_EQ(copy->size(), 600u);
+}
+
 }  // namespace
 }  // namespace tinf

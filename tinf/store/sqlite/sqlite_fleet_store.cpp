@@ -30,6 +30,7 @@ class SqliteFleetStore final : public FleetStore {
  public:
   SqliteFleetStore(Runtime& runtime, HistoryOptions history, database::BodyOptions bodies)
       : runtime_(runtime),
+        alive_(std::make_shared<bool>(true)),
         shared_(std::make_unique<Shared>(history, bodies)),
         feeds_(
             runtime,
@@ -40,8 +41,7 @@ class SqliteFleetStore final : public FleetStore {
               };
               return shared_->database->read_elsewhere(std::move(function));
             },
-            [this] { return shared_->history.floor(); }),
-        alive_(std::make_shared<bool>(true)) {}
+            [this] { return shared_->history.floor(); }) {}
 
   Result<void> open_file(const std::string& file);
 
@@ -76,6 +76,7 @@ class SqliteFleetStore final : public FleetStore {
   }
 
   Runtime& runtime_;
+  const std::shared_ptr<bool> alive_;  // For what the writing thread posts, until the end of what is below.
   const std::unique_ptr<Shared> shared_;
   std::map<std::pair<std::string, std::string>, KnownCopy> copies_;  // By cluster and collection.
   std::map<std::string, FleetCluster> clusters_;
@@ -86,7 +87,6 @@ class SqliteFleetStore final : public FleetStore {
   TimePoint measured_at_{};
   TimePoint warned_at_{};
   database::WatchFeeds feeds_;
-  const std::shared_ptr<bool> alive_;  // For what the writing thread has posted.
 };
 
 void SqliteFleetStore::load(Connection& connection, bool goes_on) {
