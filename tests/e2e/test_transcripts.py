@@ -23,6 +23,8 @@ MEANT = (
     Meant("`metadata.resourceVersion` is the version here; the cluster's own is in the annotation", r"Resource Version: +\d+", "VERSION"),
     Meant("a server names its own address", r"https?://127\.0\.0\.1:\d+(?:/clusters/cluster1)?", "SERVER"),
     Meant("warnings about deprecated APIs are the API server's own", r"(?m)^Warning: v1 Endpoints is deprecated.*\n", ""),
+    Meant("kubectl asks for a node's lease in `kube-node-lease`, which names no cluster, and is warned",
+          r'(?m)^Warning: the namespace "kube-node-lease" names no cluster.*\n', ""),
     Meant("what is wrong with a selector or a token is said in other words", r"unable to parse .*|invalid selector: .*", "UNREADABLE"),
 )
 
@@ -167,6 +169,7 @@ describe deploy web -n {default}
 describe cm settings -n {shop}
 describe ns {shop}
 describe node {nosuch}
+describe node {n1}
 explain ingresses.spec.rules
 wait --for=condition=Ready pod/running -n {default} --timeout=2s
 get nosuch

@@ -132,6 +132,7 @@ std::optional<FoundMap> find_map(Cursor& cursor, std::string_view key) {
 
 // Which object something names; the places lie between the quotes.
 struct FoundName {
+  std::optional<Span> uid;  // Of what is referred to.
   std::optional<Span> namespace_name;
   std::optional<Span> name;
 
@@ -177,6 +178,7 @@ std::optional<Found> find(std::string_view raw, std::string_view reference) {
     if (!reference.empty() && name == reference && cursor.next() == '{') {
       return cursor.members([&](const std::string& member) {
         if (member == "name" || member == "namespace") return found.referred.take(cursor, member == "namespace");
+        if (member == "uid" && cursor.next() == '"') return (found.referred.uid = cursor.string()).has_value();
         return cursor.value().has_value();
       });
     }
@@ -233,12 +235,15 @@ std::string put(Edits& edits, const std::optional<FoundMap>& map, std::string_vi
   return "";
 }
 
-void name_for_fleet(Edits& edits, const FoundName& name, const std::string& prefix) {
+// A kubelet's events have the node's name for its uid, too, and kubectl looks for them by it.
+void name_for_fleet(Edits& edits, std::string_view raw, const FoundName& name, const std::string& prefix) {
+  const auto text = [&](const Span& span) { return raw.substr(span.from, span.to - span.from); };
   const bool in_namespace = name.namespace_name && name.namespace_name->from < name.namespace_name->to;
   if (in_namespace) {
     edits.insert(name.namespace_name->from, prefix);
   } else if (name.name) {
     edits.insert(name.name->from, prefix);
+    if (name.uid && text(*name.uid) == text(*name.name)) edits.insert(name.uid->from, prefix);
   }
 }
 
@@ -281,8 +286,8 @@ std::optional<std::string> fleet_text(std::string_view raw, std::string_view clu
   Edits edits(raw);
   if (renames) {
     const std::string prefix = std::string(cluster) + ".";
-    name_for_fleet(edits, found->own, prefix);
-    name_for_fleet(edits, found->referred, prefix);
+    name_for_fleet(edits, raw, found->own, prefix);
+    name_for_fleet(edits, raw, found->referred, prefix);
   }
   std::string front = put(edits, found->labels, "labels", kClusterLabel, cluster);
   if (found->version) {

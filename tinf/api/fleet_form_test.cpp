@@ -57,6 +57,18 @@ TEST(FleetForm, NamesTheClusterAndKeepsEveryOtherByte) {
       R"({"metadata":{"labels":{"fleet.transport-informer.io/cluster":"c1"},"annotations":{"fleet.transport-informer.io/resource-version":"7"},"name":"c1.n","resourceVersion":"42"},"spec":{"metadata":{"name":"inner"}}})");
 }
 
+TEST(FleetForm, ANodeThatAnEventNamesInPlaceOfItsUidIsNamedTwice) {
+  const auto event = [](std::string_view uid, std::string_view prefix) {
+    return R"(,"involvedObject":{"kind":"Node","name":")" + std::string(prefix) + R"(n","uid":")" + std::string(uid) +
+           R"("}})";
+  };
+  const std::string head = R"({"metadata":{"name":"e","namespace":"d")";
+  using ::testing::HasSubstr;
+  EXPECT_THAT(text(head + "}" + event("n", ""), Naming::Fleet, "involvedObject"), HasSubstr(event("c1.n", "c1.")));
+  EXPECT_THAT(text(head + "}" + event("5d4f", ""), Naming::Fleet, "involvedObject"), HasSubstr(event("5d4f", "c1.")));
+  EXPECT_THAT(text(head + "}" + event("n", ""), Naming::Native, "involvedObject"), HasSubstr(event("n", "")));
+}
+
 TEST(FleetForm, KeepsNativeNamesForTheClustersOwnPath) {
   EXPECT_EQ(
       text(R"({"metadata":{"labels":{},"name":"web","namespace":"default","resourceVersion":"7"}})", Naming::Native),
