@@ -238,6 +238,18 @@ TEST(Metrics, ASeriesLeavesWithItsLastHolder) {
   EXPECT_TRUE(metrics.collect().empty());
 }
 
+TEST(Metrics, AHistogramCountsWhatIsNoGreaterThanEachBound) {
+  Metrics metrics;
+  const auto held = metrics.histogram("tinf_wait_seconds", "Waits.", {0.5, 1}, {{"verb", "get"}});
+  for (const double value : {0.25, 0.5, 0.75, 8.0}) held->observe(value);
+  const auto families = metrics.collect();
+  ASSERT_EQ(families.size(), 1u);
+  EXPECT_EQ(families[0].kind, Metrics::Kind::Histogram);
+  EXPECT_EQ(families[0].samples[0].bounds, (std::vector<double>{0.5, 1}));
+  EXPECT_EQ(families[0].samples[0].cumulative, (std::vector<std::uint64_t>{2, 3, 4}));
+  EXPECT_EQ(families[0].samples[0].value, 9.5);
+}
+
 TEST(Error, CodesAndStatusesAgree) {
   for (const Code code : {Code::NotFound, Code::Expired, Code::Invalid, Code::Unauthorized, Code::Forbidden,
                           Code::TooManyRequests, Code::Unavailable, Code::Timeout, Code::Internal}) {

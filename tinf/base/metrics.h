@@ -33,21 +33,47 @@ class Gauge {
   std::atomic<double> value_{0};
 };
 
+// How often a value was at most each of some bounds. Thread-safe; never blocks.
+class Histogram {
+ public:
+  explicit Histogram(std::vector<double> bounds);  // Rising.
+
+  void observe(double value);
+
+  const std::vector<double>& bounds() const { return bounds_; }
+  // How many values were no greater than each bound; the last is of all.
+  std::vector<std::uint64_t> cumulative() const;
+  double sum() const { return sum_.load(std::memory_order_relaxed); }
+
+ private:
+  const std::vector<double> bounds_;
+  std::vector<std::atomic<std::uint64_t>> counts_;  // Between two bounds each, and above the last.
+  std::atomic<double> sum_{0};
+};
+
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 // Thread-safe. A series lives as long as somebody holds it; its last holder gone, it leaves the output,
 // so that resources and clusters that come and go leave nothing behind.
 class Metrics {
  public:
-  enum class Kind { Counter, Gauge };
+  enum class Kind { Counter, Gauge, Histogram };
 
   // The series of this name and these labels, made if nobody holds it yet. `help` of the first caller stays.
   std::shared_ptr<Counter> counter(std::string_view name, std::string_view help, Labels labels = {});
   std::shared_ptr<Gauge> gauge(std::string_view name, std::string_view help, Labels labels = {});
+  // `bounds` of the first caller stay, too.
+  std::shared_ptr<Histogram> histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
+                                       Labels labels = {});
 
   struct Sample {
     Labels labels;
-    double value;
+    double value = 0;  // Of a histogram: the sum.
+    // Of a histogram alone.
+    std::vector<double> bounds;
+    std::vector<std::uint64_t> cumulative;
+
+    Sample() = default;
   };
   struct Family {
     std::string name;
@@ -69,6 +95,7 @@ class Metrics {
   mutable std::mutex mutex_;
   mutable std::map<std::string, Series<Counter>, std::less<>> counters_;
   mutable std::map<std::string, Series<Gauge>, std::less<>> gauges_;
+  mutable std::map<std::string, Series<Histogram>, std::less<>> histograms_;
 };
 
 }  // namespace tinf

@@ -4,6 +4,8 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <limits>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core.hpp>
@@ -22,18 +24,44 @@ using asio::ip::tcp;
 constexpr std::size_t kConnections = 64;
 constexpr Duration kRequestDeadline = std::chrono::seconds(10);
 
+prometheus::MetricType type_of(Metrics::Kind kind) {
+  switch (kind) {
+    case Metrics::Kind::Counter:
+      return prometheus::MetricType::Counter;
+    case Metrics::Kind::Gauge:
+      return prometheus::MetricType::Gauge;
+    case Metrics::Kind::Histogram:
+      return prometheus::MetricType::Histogram;
+  }
+  return prometheus::MetricType::Untyped;
+}
+
+prometheus::ClientMetric::Histogram histogram_of(const Metrics::Sample& sample) {
+  prometheus::ClientMetric::Histogram histogram;
+  histogram.sample_count = sample.cumulative.back();
+  histogram.sample_sum = sample.value;
+  for (std::size_t i = 0; i < sample.cumulative.size(); ++i) {
+    prometheus::ClientMetric::Bucket bucket;
+    bucket.cumulative_count = sample.cumulative[i];
+    bucket.upper_bound = i < sample.bounds.size() ? sample.bounds[i] : std::numeric_limits<double>::infinity();
+    histogram.bucket.push_back(bucket);
+  }
+  return histogram;
+}
+
 std::string exposition(const std::vector<Metrics::Family>& families) {
   std::vector<prometheus::MetricFamily> out;
   for (const Metrics::Family& family : families) {
-    const bool counter = family.kind == Metrics::Kind::Counter;
     prometheus::MetricFamily one;
     one.name = family.name;
     one.help = family.help;
-    one.type = counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+    one.type = type_of(family.kind);
     for (const Metrics::Sample& sample : family.samples) {
       prometheus::ClientMetric metric;
       for (const auto& [name, value] : sample.labels) metric.label.push_back({name, value});
-      (counter ? metric.counter.value : metric.gauge.value) = sample.value;
+      if (family.kind == Metrics::Kind::Counter) metric.counter.value = sample.value;
+      if (family.kind == Metrics::Kind::Gauge) metric.gauge.value = sample.value;
+      if (family.kind == Metrics::Kind::Histogram) metric.histogram = histogram_of(sample);
       one.metric.push_back(std::move(metric));
     }
     out.push_back(std::move(one));
