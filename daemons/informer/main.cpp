@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   process.remark([&] { return fleet.kept_by_others(); });
   process.before_metrics([&] { fleet.refresh_metrics(); });
   auto serve = options.serve;
-  if (serve) serve->not_ready = [&] { return fleet.missing(); };
+  if (serve) serve->api.not_ready = [&] { return fleet.missing(); };
   auto work = tinf::daemon::serve_beside(follow(session, fleet), process.runtime(), store->get(), std::move(serve));
   return process.run(std::move(work), [&]() -> tinf::Task<void> {
     co_await fleet.stop();

@@ -7,6 +7,8 @@
 //
 //   f<METHOD> …     the same to the API of a fleet whose objects are always the same
 //
+//   a<METHOD> …     the same as somebody who may read the cluster c1 alone
+//
 //   n<object>       an object of a cluster, which gets its form for the fleet
 //
 //   t<resource>     an object that is shown in the columns of its resource, and what a printer column's path finds in
@@ -282,7 +284,15 @@ void play_requests(std::string_view input) {
 // Three clusters, of which one is away and one holds widgets in an older version.
 class Fleet {
  public:
-  Fleet() {
+  explicit Fleet(bool is_restricted = false) : is_restricted_(is_restricted) {
+    if (is_restricted_) {
+      api::AuthorizationRule of_c1;
+      of_c1.users = {"*"};
+      of_c1.clusters = {"c1"};
+      of_c1.namespaces = of_c1.api_groups = of_c1.resources = of_c1.verbs = {"*"};
+      handler_.use(std::make_shared<const api::BearerTokens>(api::BearerTokens::parse("t").value()));
+      handler_.use(std::make_shared<const api::AuthorizationPolicy>(std::vector{of_c1}));
+    }
     for (const auto* cluster : {"c1", "c1-a", "c2"}) {
       FleetCluster known;
       known.name = cluster;
@@ -301,11 +311,14 @@ class Fleet {
     }
   }
 
-  void send(const ApiRequest& request) {
+  void send(ApiRequest request) {
+    if (is_restricted_) request.authorization = "Bearer t";
     const auto before = store_.version();
     const auto response = time_.await(handler_.handle(request));
     check(request, response);
     demand(store_.version() == before, "a fleet is read", request.target);
+    if (is_restricted_) check_hidden(request, response);
+    if (is_review(request)) return;
     const auto path = api::Target::parse(request.target).path;
     const bool writes = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
     demand(!writes || response.status >= 400, "who writes is refused", request.target);
@@ -324,6 +337,20 @@ class Fleet {
   }
 
  private:
+  static bool is_review(const ApiRequest& request) {
+    return request.method == "POST" && request.target.find("selfsubject") != std::string::npos;
+  }
+  // What the caller did not name is not named: the clusters c1-a and c2, and the version of an API that c2 alone has.
+  static void check_hidden(const ApiRequest& request, const ApiResponse& response) {
+    std::string told = response.body;
+    for (const auto& warning : response.warnings) told += "\n" + warning;
+    const std::string said = request.target + "\n" + request.body;
+    for (const std::string hidden : {"c1-a", "c2", "v1beta1"}) {
+      const bool was_named = said.find(hidden) != std::string::npos || said.find_first_of("%\\") != std::string::npos;
+      demand(was_named || told.find(hidden) == std::string::npos, "what is hidden is not told of", told);
+    }
+  }
+
   static ResourceInfo offer(std::string group, std::string version, std::string name, std::string kind,
                             bool in_namespace) {
     ResourceInfo info;
@@ -342,12 +369,20 @@ class Fleet {
 
   testing::VirtualTime time_;
   FleetMemoryStore store_{time_};
+  static api::HandlerOptions options(bool is_restricted) {
+    api::HandlerOptions options;
+    options.authentication.tokens = is_restricted;
+    options.audit = [](const std::string& line) { (void)tree_of(line, "a line of the audit log"); };
+    return options;
+  }
+
+  const bool is_restricted_;
   std::vector<std::unique_ptr<Store>> copies_;
-  api::ApiHandler handler_{time_.runtime(), store_};
+  api::ApiHandler handler_{time_.runtime(), store_, options(is_restricted_)};
 };
 
-void play_fleet(std::string_view input) {
-  Fleet fleet;
+void play_fleet(std::string_view input, bool is_restricted) {
+  Fleet fleet(is_restricted);
   for (const auto& request : requests_of(input)) fleet.send(request);
 }
 
@@ -477,7 +512,8 @@ void play_patch(std::string_view input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(bytes), size);
   if (input.starts_with('r')) tinf::fuzz::play_requests(input.substr(1));
-  if (input.starts_with('f')) tinf::fuzz::play_fleet(input.substr(1));
+  if (input.starts_with('f')) tinf::fuzz::play_fleet(input.substr(1), false);
+  if (input.starts_with('a')) tinf::fuzz::play_fleet(input.substr(1), true);
   if (input.starts_with('n')) tinf::fuzz::play_form(input.substr(1));
   if (input.starts_with('t')) tinf::fuzz::play_table(input.substr(1));
   if (input.starts_with('s')) tinf::fuzz::play_schema(input.substr(1));

@@ -1,4 +1,5 @@
-// Health first, since it needs no token; then what is served; at last the form in which it goes out.
+// Health first, since it needs no name; then who calls, whether there is room and whether they may; then what is
+// served; at last the form in which it goes out.
 #include "tinf/api/api_handler.h"
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include "tinf/api/body_filter.h"
 #include "tinf/api/entity_tag.h"
 #include "tinf/api/fleet_api.h"
+#include "tinf/api/fleet_question.h"
 #include "tinf/api/resource_api.h"
 
 namespace tinf::api {
@@ -15,7 +17,6 @@ constexpr std::size_t kCompressFrom = 128 * 1024;  // As kube-apiserver: below i
 
 // Of all that is served: below a cluster's path, too, where clients look for it that know this cluster's alone.
 std::string_view without_cluster(std::string_view path) {
-  constexpr std::string_view kClusters = "/clusters/";
   if (!path.starts_with(kClusters)) return path;
   return path.substr(std::min(path.find('/', kClusters.size()), path.size()));
 }
@@ -45,22 +46,53 @@ bool goes_out_pretty(const ApiRequest& request, const ApiResponse& response, std
 }  // namespace
 
 ApiHandler::ApiHandler(Runtime& runtime, VersionedStore& store, HandlerOptions options)
-    : options_(std::move(options)), served_(std::make_unique<ResourceApi>(runtime, store)) {}
+    : ApiHandler(runtime, std::make_unique<ResourceApi>(runtime, store), std::move(options), false) {}
 
 ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions options)
-    : options_(std::move(options)), is_fleet_(true), served_(std::make_unique<FleetApi>(runtime, fleet)) {}
+    : ApiHandler(runtime, std::make_unique<FleetApi>(runtime, fleet), std::move(options), true) {}
 
-Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
+ApiHandler::ApiHandler(Runtime& runtime, std::unique_ptr<Served> served, HandlerOptions options, bool is_fleet)
+    : options_(std::move(options)),
+      is_fleet_(is_fleet),
+      ledger_(std::make_shared<Ledger>(runtime, options_.audit)),
+      served_(std::move(served)),
+      authenticator_(runtime, options_.authentication),
+      limits_(options_.limits) {}
+
+void ApiHandler::use(std::shared_ptr<const BearerTokens> tokens) {
+  authenticator_.use(std::move(tokens));
+  cut_watches();
+}
+
+void ApiHandler::use(std::shared_ptr<const AuthorizationPolicy> policy) {
+  policy_ = std::move(policy);
+  cut_watches();
+}
+
+Task<ApiResponse> ApiHandler::handle(ApiRequest request) {
   Target target = Target::parse(request.target);
   const std::string path = target.path;
-  auto response = co_await route(request, std::move(target));
+  if (const auto below = is_fleet_ ? without_cluster(path) : path; is_health(below)) {
+    co_return co_await health(request, std::string(below));
+  }
+  auto exchange = ledger_->open(request, question_of(request.method, target));
+  auto response = co_await answer(request, std::move(target), *exchange);
+  const bool is_watch = response.stream != nullptr && !response.stream->ends_by_itself();
+  // A watch goes out as it is: every event at once.
+  if (!is_watch) response = co_await in_form(request, std::move(response), path);
+  exchange->answers(response.status, is_watch);
+  response.exchange = std::move(exchange);
+  co_return response;
+}
+
+// As the client wants it to be sent.
+Task<ApiResponse> ApiHandler::in_form(const ApiRequest& request, ApiResponse response, std::string_view path) {
   if (is_known_already(request, response)) {
     response.status = 304;
     response.content_type.clear();
     response.body.clear();
   }
   const bool streams = response.stream != nullptr;
-  if (streams && !response.stream->ends_by_itself()) co_return response;  // A watch: every event at once.
   if (goes_out_pretty(request, response, path)) response = co_await filtered(std::move(response), pretty_json());
   if (request.method == "GET" && takes_gzip(request.accept_encoding) &&
       (streams || response.body.size() > kCompressFrom)) {
@@ -70,19 +102,57 @@ Task<ApiResponse> ApiHandler::handle(const ApiRequest& request) {
   co_return response;
 }
 
-Task<ApiResponse> ApiHandler::route(const ApiRequest& request, Target target) {
-  if (const auto path = is_fleet_ ? without_cluster(target.path) : target.path; is_health(path)) {
-    if (request.method != "GET" && request.method != "HEAD") co_return ApiResponse(Status::method_not_allowed());
-    const std::string lacking =
-        path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
-    ApiResponse healthy(lacking.empty() ? "ok" : lacking);
-    if (!lacking.empty()) healthy.status = 503;
-    healthy.content_type = "text/plain; charset=utf-8";
-    co_return healthy;
+// Whether all is well is for everybody who can reach us, as probes have no names; what is not, names clusters.
+Task<ApiResponse> ApiHandler::health(const ApiRequest& request, std::string path) {
+  if (request.method != "GET" && request.method != "HEAD") co_return ApiResponse(Status::method_not_allowed());
+  std::string lacking = path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
+  if (!lacking.empty() && !authenticator_.is_open()) {
+    auto who = co_await authenticator_.authenticate(request);
+    AccessQuestion question;
+    question.verb = "get";
+    question.path = std::move(path);
+    if (!who || !Access(std::move(*who), policy_).decide(question).allowed) lacking = "not ready";
   }
-  if (target.path != "/version" && !options_.tokens.allow(request.authorization)) {
-    co_return ApiResponse(Status::unauthorized());
+  ApiResponse healthy(lacking.empty() ? "ok" : lacking);
+  if (!lacking.empty()) healthy.status = 503;
+  healthy.content_type = "text/plain; charset=utf-8";
+  co_return healthy;
+}
+
+Task<ApiResponse> ApiHandler::answer(ApiRequest& request, Target target, Exchange& exchange) {
+  const AccessQuestion& question = exchange.question();
+  if (target.path == "/version") {  // As every cluster tells everybody.
+    exchange.was_allowed("");
+    co_return co_await served_->handle(request, std::move(target));
   }
+  auto who = co_await authenticator_.authenticate(request);
+  if (!who) {
+    if (who.error().code == Status::unauthorized().code) ledger_->failed_to_authenticate();
+    co_return ApiResponse(who.error());
+  }
+  exchange.is_of(*who);
+  if (!request.impersonated.empty() && !authenticator_.is_open()) {  // They would take the answer for that one's.
+    exchange.was_refused();
+    const Resource users{"", "", "users"};
+    const std::string why = "User \"" + who->user + "\" cannot impersonate resource \"users\" in API group \"\"";
+    co_return ApiResponse(Status::forbidden(users, request.impersonated, why + " at the cluster scope", {}));
+  }
+  const bool is_watch = question.verb == "watch";
+  auto place = limits_.take(authenticator_.is_open() ? std::string() : who->user, is_watch);
+  if (place == nullptr) {
+    ledger_->was_throttled();
+    exchange.was_throttled();
+    co_return ApiResponse(Status::too_many_requests("too many requests, please try again later"));
+  }
+  exchange.holds(std::move(place));
+  request.access = std::make_shared<const Access>(std::move(*who), policy_);
+  if (const auto verdict = served_->judge(request, question); verdict.refusal) {
+    exchange.was_refused();
+    co_return ApiResponse(*verdict.refusal);
+  } else {
+    exchange.was_allowed(verdict.rule);
+  }
+  exchange.is_of_resource(served_->label_of(question));
   if (auto done = debug(request, target.path)) co_return std::move(*done);
   co_return co_await served_->handle(request, std::move(target));
 }

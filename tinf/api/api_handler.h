@@ -3,8 +3,11 @@
 
 #include <functional>
 
-#include "tinf/api/bearer_tokens.h"
+#include "tinf/api/authenticator.h"
+#include "tinf/api/authorization_policy.h"
+#include "tinf/api/ledger.h"
 #include "tinf/api/message.h"
+#include "tinf/api/request_limits.h"
 #include "tinf/api/served.h"
 #include "tinf/base/runtime.h"
 #include "tinf/contract/fleet_store.h"
@@ -13,7 +16,9 @@
 namespace tinf::api {
 
 struct HandlerOptions {
-  BearerTokens tokens;
+  AuthenticationOptions authentication;
+  RequestLimitOptions limits;
+  AuditSink audit;                         // None: no lines.
   bool debug_paths = false;                // POST /debug/compact and /debug/cut-watches, for callers from loopback.
   std::function<std::string()> not_ready;  // What /readyz says, with 503, unless it is empty. None: always ready.
 
@@ -31,7 +36,12 @@ class ApiHandler {
   // Before the first request.
   Task<Result<void>> start() { return served_->start(); }
 
-  Task<ApiResponse> handle(const ApiRequest& request);
+  Task<ApiResponse> handle(ApiRequest request);
+
+  // The tokens, and the rules, from now on (no rules: who is known may read everything). Watches end, so that
+  // they are asked for anew, by whom that is still allowed.
+  void use(std::shared_ptr<const BearerTokens> tokens);
+  void use(std::shared_ptr<const AuthorizationPolicy> policy);
 
   // Forgets the history, so that watches and pages from before expire.
   void compact() { served_->compact(); }
@@ -39,13 +49,23 @@ class ApiHandler {
   std::size_t open_watches() const { return served_->open_watches(); }
 
  private:
-  Task<ApiResponse> route(const ApiRequest& request, Target target);
+  ApiHandler(Runtime& runtime, std::unique_ptr<Served> served, HandlerOptions options, bool is_fleet);
+
+  Task<ApiResponse> health(const ApiRequest& request, std::string path);
+  Task<ApiResponse> in_form(const ApiRequest& request, ApiResponse response, std::string_view path);
+  Task<ApiResponse> answer(ApiRequest& request, Target target, Exchange& exchange);
   std::optional<ApiResponse> debug(const ApiRequest& request, std::string_view path);
 
   // Constant after construction.
   const HandlerOptions options_;
-  const bool is_fleet_ = false;
+  const bool is_fleet_;
+  const std::shared_ptr<Ledger> ledger_;
   const std::unique_ptr<Served> served_;
+
+  // Confined to the strand.
+  Authenticator authenticator_;
+  RequestLimits limits_;
+  std::shared_ptr<const AuthorizationPolicy> policy_;
 };
 
 }  // namespace tinf::api

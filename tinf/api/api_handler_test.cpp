@@ -3,10 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "tinf/api/read_api.h"
 #include "tinf/patch/json.h"
@@ -223,10 +219,8 @@ TEST_F(ApiHandlerTest, ListsInPagesThatStayAtTheirVersion) {
 }
 
 TEST_F(ApiHandlerTest, TheSchemeOfATokenIsOfAnyCaseAndTheTokenIsNot) {
-  const auto file = std::filesystem::path(::testing::TempDir()) / ("tokens-" + std::to_string(::getpid()));
-  std::ofstream(file) << "Secret\n";
-  options.tokens = BearerTokens::read(file.string()).value();
-  std::filesystem::remove(file);
+  options.authentication.tokens = true;
+  handler().use(std::make_shared<const BearerTokens>(BearerTokens::parse("Secret\n").value()));
   const auto with = [&](std::string authorization) {
     ApiRequest request;
     request.method = "GET";

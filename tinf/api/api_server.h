@@ -6,6 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "tinf/api/authenticator.h"
+#include "tinf/api/authorization_policy.h"
+#include "tinf/api/ledger.h"
+#include "tinf/api/request_limits.h"
+#include "tinf/api/server_tls.h"
 #include "tinf/base/result.h"
 #include "tinf/base/runtime.h"
 #include "tinf/base/task.h"
@@ -14,22 +19,42 @@
 
 namespace tinf::api {
 
+class ApiListener;
+
 struct ApiOptions {
   std::string listen = "127.0.0.1:0";  // "address:port", "[::1]:6443"; port 0 takes a free one.
-  std::string certificate_file;        // PEM; with the key: TLS. Both or neither.
+
+  // All files are read again when they change; what is no good then is said, and what was before stays in force.
+  std::string certificate_file;  // PEM; with the key: TLS. Both or neither.
   std::string key_file;
-  std::string token_file;                  // Empty: everybody may call.
+  TlsVersion minimum_tls = TlsVersion::Tls12;
+
+  // Who calls. None of these: nobody is asked.
+  std::string client_authority_file;  // PEM; whose certificate this has signed is who it says. Needs TLS.
+  std::string token_file;             // As BearerTokens::parse takes it.
+  TokenReview token_review;
+  bool anonymous = false;  // Who brings nothing may go on as system:anonymous.
+
+  // What they may read; no file: everything. `read_authorization` makes a policy of the file's text.
+  std::string authorization_file;
+  std::function<Result<AuthorizationPolicy>(const std::string& text)> read_authorization;
+
+  AuditSink audit;                         // None: no lines.
   std::function<std::string()> not_ready;  // As HandlerOptions has it.
   bool debug_paths = false;                // POST /debug/compact and /debug/cut-watches, from loopback only.
   // Refuse who calls us by another name than localhost or a loopback address: a page in somebody's browser, whose own
   // name was made to lead here, would read what only this machine's users may.
   bool local_names_only = false;
 
-  std::size_t maximum_connections = 10'000;
+  RequestLimitOptions limits;
+  std::size_t maximum_connections = 10'000;  // Of more, the one that has waited longest for a request gives way.
   std::size_t maximum_header_bytes = 64 * 1024;
-  std::size_t maximum_body_bytes = 3 * 1024 * 1024;   // As kube-apiserver.
-  Duration idle_timeout = std::chrono::minutes(3);    // Between requests, and for a whole request to arrive.
-  Duration write_timeout = std::chrono::seconds(30);  // For a client to take 256 KiB of what it was sent.
+  std::size_t maximum_body_bytes = 3 * 1024 * 1024;            // As kube-apiserver.
+  std::size_t maximum_body_bytes_at_once = 256 * 1024 * 1024;  // Of all requests that are there.
+  Duration handshake_timeout = std::chrono::seconds(10);       // Of TLS.
+  Duration request_timeout = std::chrono::seconds(30);         // For a request to arrive; for the first, to begin, too.
+  Duration idle_timeout = std::chrono::minutes(3);             // Between requests.
+  Duration write_timeout = std::chrono::seconds(30);           // For a client to take 256 KiB of what it was sent.
 
   ApiOptions() = default;
 };
@@ -67,8 +92,7 @@ class ApiServer {
   std::size_t open_watches() const;
 
  private:
-  class Listener;
-  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<ApiListener> listener_;
 };
 
 }  // namespace tinf::api

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 
+#include "tinf/api/access_review.h"
 #include "tinf/api/columns.h"
+#include "tinf/api/fleet_question.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
 namespace {
 
-constexpr std::string_view kClusters = "/clusters/";
 constexpr std::size_t kMostNames = 10;  // In a message.
 
 // The types of the events that clients look for beside an object, as `kubectl describe` does, whether they are followed
@@ -33,13 +34,6 @@ std::string listed(const std::vector<std::string>& names) {
   for (std::size_t i = 0; i < names.size() && i < kMostNames; ++i) text += (i == 0 ? "" : ", ") + names[i];
   if (names.size() > kMostNames) text += " and " + std::to_string(names.size() - kMostNames) + " more";
   return text;
-}
-
-Status no_such_cluster(const std::string& name, const std::vector<std::string>& known) {
-  const Resource clusters{"", "", "clusters"};
-  Status status = Status::not_found(clusters, name);
-  status.message += known.empty() ? ": none is known yet" : ": known are " + listed(known);
-  return status;
 }
 
 // Before there is anything: that a resource is not there would be believed.
@@ -93,14 +87,15 @@ struct FleetApi::View {
   // The schemas of custom resources, out of their definitions.
   class Schemas final : public SchemaSource {
    public:
-    Schemas(FleetApi& api, const View& view) : api_(api), view_(view) {}
+    Schemas(FleetApi& api, const View& view, FleetDirectory::Known known = nullptr)
+        : api_(api), view_(view), known_(std::move(known)) {}
 
     Task<std::string> state(const ResourceType& type) override {
-      const auto definition = co_await api_.definition_of(view_, type);
+      const auto definition = co_await api_.definition_of(view_, type, known_);
       co_return definition ? definition->cluster + "/" + std::to_string(definition->version) : std::string();
     }
     Task<std::string> schema(const ResourceType& type) override {
-      const auto definition = co_await api_.definition_of(view_, type);
+      const auto definition = co_await api_.definition_of(view_, type, known_);
       const auto defined = definition ? type_in(*definition, type.resource()) : nullptr;
       co_return defined ? defined->schema : std::string();
     }
@@ -108,11 +103,13 @@ struct FleetApi::View {
    private:
     FleetApi& api_;
     const View& view_;
+    const FleetDirectory::Known known_;
   };
 
   View(FleetApi& api, const std::string& name)
       : cluster(name),
-        reader(api.fleet_, name.empty() ? api.fleet_forms_ : api.native_forms_, name),
+        forms(name.empty() ? api.fleet_forms_ : api.native_forms_),
+        reader(api.fleet_, forms, name),
         resources(api.runtime_, reader, options_of(api)) {}
 
   ReadApiOptions options_of(FleetApi& api) {
@@ -124,6 +121,7 @@ struct FleetApi::View {
   }
 
   const std::string cluster;  // Empty: all.
+  const std::shared_ptr<FleetForms> forms;
   FleetView reader;
   ReadApi resources;
   unsigned generation = 0;  // Of the directory, that its catalog is of.
@@ -134,6 +132,93 @@ FleetApi::FleetApi(Runtime& runtime, FleetReader& fleet)
     : runtime_(runtime), fleet_(fleet), directory_(fleet, runtime.clock) {}
 
 FleetApi::~FleetApi() = default;
+
+struct FleetApi::Sight {
+  Sight(const ApiRequest& request, const Target& target) {
+    if (request.access == nullptr || request.access->is_to_everything()) return;
+    access = request.access;
+    const auto question = question_of(request.method, target);
+    shown = [access = access, question](const std::string& cluster) { return access->shows(question, cluster); };
+    known = [access = access](const Resource& resource, const std::string& cluster) {
+      return access->knows(resource.group, resource.name, cluster);
+    };
+  }
+
+  bool knows(const std::string& cluster) const { return access == nullptr || access->knows(cluster); }
+  bool shows(const std::string& cluster) const { return !shown || shown(cluster); }
+
+  AccessPtr access;  // Null: to everything.
+  FleetView::Shown shown;
+  FleetDirectory::Known known;
+};
+
+Status FleetApi::no_such_cluster(const std::string& name, const Sight& sight) const {
+  auto known = directory_.clusters();
+  std::erase_if(known, [&](const std::string& one) { return !sight.knows(one); });
+  const Resource clusters{"", "", "clusters"};
+  Status status = Status::not_found(clusters, name);
+  status.message += known.empty() ? ": none is known yet" : ": known are " + listed(known);
+  return status;
+}
+
+const ResourceCatalog& FleetApi::catalog_for(const std::string& cluster, const Sight& sight) {
+  constexpr std::size_t kMostCatalogs = 64;  // Clients discover in bursts, one path after another.
+  std::string key = cluster + '/';           // A cluster's name has none.
+  const Identity& who = sight.access->who();
+  key += std::to_string(who.user.size()) + ':' + who.user;
+  for (const auto& group : who.groups) key += std::to_string(group.size()) + ':' + group;
+  if (catalogs_.size() >= kMostCatalogs && !catalogs_.contains(key)) catalogs_.clear();
+  auto& made = catalogs_[key];
+  if (!made || made->generation != directory_.generation() || made->policy != sight.access->policy()) {
+    made.emplace(directory_.generation(), sight.access->policy(), directory_.catalog(cluster, sight.known));
+  }
+  return made->catalog;
+}
+
+Verdict FleetApi::judge(const ApiRequest& request, const AccessQuestion& question) {
+  Verdict verdict;
+  if (request.access == nullptr) return verdict;
+  const Access& access = *request.access;
+  if (!question.path.empty()) {  // What there is besides objects shows no more than they may know.
+    const bool hidden = question.cluster && !access.knows(*question.cluster);
+    if (hidden) verdict.refusal = Status::forbidden_path(refusal(access.who(), question));
+    return verdict;
+  }
+  const auto path = ResourcePath::parse(FleetPath::parse(Target::parse(request.target).path).path);
+  if (path && is_review(request.method, *path)) return verdict;
+  auto decision = access.decide(question);
+  if (!decision.allowed) {
+    // Who may read what they would write is told where that can be done.
+    auto reading = question;
+    reading.verb = "get";
+    const bool writes = request.method != "GET" && request.method != "HEAD";
+    if (writes) decision = access.decide(reading);
+  }
+  if (!decision.allowed) {
+    const auto slash = question.resource.find('/');
+    const Resource resource{question.group, "", question.resource.substr(0, slash)};
+    verdict.refusal = Status::forbidden(resource, question.told_name, refusal(access.who(), question), {});
+  }
+  verdict.rule = std::move(decision.rule);
+  return verdict;
+}
+
+std::string FleetApi::label_of(const AccessQuestion& question) const {
+  const auto all = views_.find("");
+  return all == views_.end() ? std::string() : all->second->resources.label_of(question);
+}
+
+ApiResponse FleetApi::answer_review(const ApiRequest& request, const ResourcePath& path,
+                                    const std::optional<std::string>& cluster) const {
+  const Access everything{Identity(), nullptr};
+  const Access& access = request.access == nullptr ? everything : *request.access;
+  const auto known = [&](const Resource& one, const std::string& of) { return access.knows(one.group, one.name, of); };
+  const auto is_namespaced = [&](const Resource& resource) -> std::optional<bool> {
+    const auto* info = directory_.find(resource.group_resource(), cluster.value_or(""), known);
+    return info == nullptr ? std::nullopt : std::optional(info->namespaced);
+  };
+  return review(request, path, cluster, access, is_namespaced);
+}
 
 FleetApi::View& FleetApi::view_of(const std::string& cluster) {
   auto& view = views_[cluster];
@@ -156,49 +241,64 @@ std::size_t FleetApi::open_watches() const {
 
 Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
   directory_.refresh();
-  std::string cluster;
-  if (target.path.starts_with(kClusters)) {
-    const auto end = std::min(target.path.find('/', kClusters.size()), target.path.size());
-    cluster = target.path.substr(kClusters.size(), end - kClusters.size());
-    target.path.erase(0, end);
-    const auto path = ResourcePath::parse(target.path);
+  const Sight sight(request, target);
+  const auto fleet = FleetPath::parse(target.path);
+  const std::string cluster = fleet.cluster.value_or("");
+  target.path = fleet.path;
+  const auto path = ResourcePath::parse(target.path);
+  if (path && is_review(request.method, *path)) co_return answer_review(request, *path, fleet.cluster);
+  if (fleet.cluster) {
     if (path && directory_.clusters().empty()) co_return ApiResponse(nothing_yet(path->resource));
-    if (!directory_.knows(cluster)) co_return ApiResponse(no_such_cluster(cluster, directory_.clusters()));
+    if (!directory_.knows(cluster)) co_return ApiResponse(no_such_cluster(cluster, sight));
   } else if (const auto names = names_in(target.query.get("clusters")); !names.empty()) {
     narrow(target.query, names);
   }
   View& view = view_of(cluster);
-  const auto path = ResourcePath::parse(target.path);
+  if (!path && sight.access != nullptr) co_return co_await document_for(view, request, target, sight);
   if (path && view.resources.catalog().all().empty()) co_return ApiResponse(nothing_yet(path->resource));
-  if (path && cluster.empty()) name_node_in_its_cluster(*path, target.query);
+  if (path && cluster.empty()) name_node_in_its_cluster(*path, sight, target.query);
+  const bool is_known = !path || sight.access == nullptr || directory_.has(path->resource, cluster, sight.known);
   if (path && request.method == "GET" && path->name.empty() && !target.query.is_true("watch")) {
-    if (auto none = no_events(view, request, *path)) co_return std::move(*none);
+    if (auto none = no_events(view, request, *path, is_known)) co_return std::move(*none);
   }
-  if (path) co_await learn_columns(view, request, *path);
+  if (!is_known) co_return ApiResponse(Status::unknown_path());
+  if (path) co_await learn_columns(view, request, *path, sight);
   const Query query = target.query;
-  auto response = co_await view.resources.handle(request, std::move(target));
-  if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, response);
+  auto reader = std::make_shared<FleetView>(fleet_, view.forms, cluster, sight.shown);
+  auto response = co_await view.resources.handle_of(request, std::move(target), std::move(reader));
+  if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, sight, response);
   for (auto& warning : response.warnings) warning = readable(warning);
   co_return response;
 }
 
-void FleetApi::name_node_in_its_cluster(const ResourcePath& path, Query& query) const {
+// Discovery and schemas as far as the caller may know of them.
+Task<ApiResponse> FleetApi::document_for(View& view, const ApiRequest& request, const Target& target,
+                                         const Sight& sight) {
+  View::Schemas schemas(*this, view, sight.known);
+  auto found = co_await view.resources.document(catalog_for(view.cluster, sight), schemas, request, target);
+  if (!found) found.emplace(Status::unknown_path());
+  co_return std::move(*found);
+}
+
+void FleetApi::name_node_in_its_cluster(const ResourcePath& path, const Sight& sight, Query& query) const {
   static constexpr std::string_view kNodeName = "spec.nodeName";
   if (!path.resource.group.empty() || path.resource.name != "pods" || !path.name.empty()) return;
   const auto fields = FieldSelector::parse(query.get("fieldSelector"));
   const auto node = fields ? fields->required_value(kNodeName) : std::nullopt;
   const auto parts = node ? fleet_namespace(*node) : std::nullopt;
   // A cluster may name its nodes with dots, too; the name of one that we know is ours in front of them.
-  if (!parts || !directory_.knows(parts->first)) return;
+  if (!parts || !directory_.knows(parts->first) || !sight.knows(parts->first)) return;
   query.set("fieldSelector", fields->requiring(kNodeName, parts->second).canonical());
   narrow(query, {parts->first});
 }
 
-std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiRequest& request,
-                                               const ResourcePath& path) const {
+std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiRequest& request, const ResourcePath& path,
+                                               bool is_known) const {
   const auto& types = event_types();
   const auto type = std::ranges::find(types, path.resource, [](const auto& one) { return one->resource(); });
-  if (type == types.end() || view.resources.catalog().find(path.resource) != nullptr) return std::nullopt;
+  if (type == types.end() || (is_known && view.resources.catalog().find(path.resource) != nullptr)) {
+    return std::nullopt;
+  }
   const auto form = negotiate(request.accept);
   if (!form) return ApiResponse(form.error());
   ListMeta meta;
@@ -206,7 +306,7 @@ std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiReques
   ApiResponse response(Presentation(*type, *form, TableObjects::Metadata, runtime_.clock).list({}, meta));
   std::string why = "events are not followed: start the provider with --allow events";
   for (const auto& other : types) {
-    if (view.resources.catalog().find(other->resource()) == nullptr) continue;
+    if (!is_known || view.resources.catalog().find(other->resource()) == nullptr) continue;
     why = "events are followed as " + other->api_version() + " alone";
   }
   response.warnings.push_back(std::move(why));
@@ -215,15 +315,28 @@ std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiReques
 
 // A definition may change at any time, so it is looked at whenever its columns are to be shown; it is read anew only
 // where it has changed.
-Task<void> FleetApi::learn_columns(View& view, const ApiRequest& request, const ResourcePath& path) {
+Task<void> FleetApi::learn_columns(View& view, const ApiRequest& request, const ResourcePath& path,
+                                   const Sight& sight) {
   const auto type = view.resources.catalog().find(path.resource);
   if (type == nullptr || has_built_in_columns(*type)) co_return;
   const auto form = negotiate(request.accept);
   if (!form || *form != Form::Table) co_return;
-  const auto definition = co_await definition_of(view, *type);
-  if (!definition) co_return;
-
+  const auto definition = co_await definition_of(view, *type, sight.known);
   auto& learned = view.learned[path.resource];
+  const auto show = [&](const ResourceTypePtr& with_columns) {
+    auto catalog = view.resources.catalog();
+    catalog.replace(with_columns);
+    view.resources.serve(std::move(catalog));
+  };
+  if (!definition) {
+    if (type->columns.empty()) co_return;
+    // Columns that somebody else may see.
+    auto plain = std::make_shared<ResourceType>(*type);
+    plain->columns.clear();
+    learned = View::Learned();
+    show(plain);
+    co_return;
+  }
   const bool is_same = learned.cluster == definition->cluster && learned.version == definition->version;
   if (is_same && learned.type == type) co_return;
   auto with_columns = std::make_shared<ResourceType>(*type);
@@ -236,14 +349,13 @@ Task<void> FleetApi::learn_columns(View& view, const ApiRequest& request, const 
   learned.cluster = definition->cluster;
   learned.version = definition->version;
   learned.type = with_columns;
-  auto catalog = view.resources.catalog();
-  catalog.replace(learned.type);
-  view.resources.serve(std::move(catalog));
+  show(with_columns);
 }
 
-Task<std::optional<FleetObject>> FleetApi::definition_of(const View& view, const ResourceType& type) {
+Task<std::optional<FleetObject>> FleetApi::definition_of(const View& view, const ResourceType& type,
+                                                         const FleetDirectory::Known& known) {
   const std::string definitions = definitions_resource().group_resource();
-  const auto cluster = directory_.cluster_with(definitions, type.collection, view.cluster);
+  const auto cluster = directory_.cluster_with(definitions, type.resource(), view.cluster, known);
   if (!cluster) co_return std::nullopt;
   const FleetPlace place{*cluster, ObjectKey{"", type.collection}};
   auto definition = co_await fleet_.get(definitions, place);
@@ -263,7 +375,8 @@ std::string FleetApi::home_of(const View& view, const ResourcePath& path) const 
          (path.in_namespace ? "the namespace is " : "the name is ") + parts->second;
 }
 
-void FleetApi::warn(const View& view, const ResourcePath& path, const Query& query, ApiResponse& response) const {
+void FleetApi::warn(const View& view, const ResourcePath& path, const Query& query, const Sight& sight,
+                    ApiResponse& response) const {
   const auto type = view.resources.catalog().find(path.resource);
   if (type == nullptr) return;
   std::vector<std::string> asked = names_in(query.get("clusters"));
@@ -282,9 +395,11 @@ void FleetApi::warn(const View& view, const ResourcePath& path, const Query& que
     asked = {parts->first};
   }
   for (const auto& name : asked) {
-    if (!directory_.knows(name)) response.warnings.push_back(no_such_cluster(name, directory_.clusters()).message);
+    const bool is_there = directory_.knows(name) && sight.knows(name);
+    if (!is_there) response.warnings.push_back(no_such_cluster(name, sight).message);
   }
   auto away = directory_.away(type->collection);
+  std::erase_if(away, [&](const std::string& name) { return !sight.shows(name); });
   if (!asked.empty()) {
     std::erase_if(away, [&](const std::string& name) { return !std::ranges::binary_search(asked, name); });
   }

@@ -95,24 +95,47 @@ std::vector<std::string> FleetDirectory::away(const std::string& collection) con
   return names;
 }
 
-std::optional<std::string> FleetDirectory::cluster_with(const std::string& collection, const std::string& other,
-                                                        const std::string& cluster) const {
+std::optional<std::string> FleetDirectory::cluster_with(const std::string& other, const Resource& resource,
+                                                        const std::string& cluster, const Known& known) const {
+  const std::string collection = resource.group_resource();
   for (const auto& [name, copies] : copies_) {
     if (!cluster.empty() && name != cluster) continue;
+    if (known && !known(resource, name)) continue;
     if (copies.contains(collection) && copies.contains(other)) return name;
   }
   return std::nullopt;
 }
 
-ResourceCatalog FleetDirectory::catalog(const std::string& cluster) const {
+const ResourceInfo* FleetDirectory::find(const std::string& collection, const std::string& cluster,
+                                         const Known& known) const {
+  for (const auto& [name, copies] : copies_) {
+    if (!cluster.empty() && name != cluster) continue;
+    const auto copy = copies.find(collection);
+    if (copy != copies.end() && (!known || known(copy->second.resource, name))) return copy->second.offered;
+  }
+  return nullptr;
+}
+
+bool FleetDirectory::has(const Resource& resource, const std::string& cluster, const Known& known) const {
+  const std::string collection = resource.group_resource();
+  return std::ranges::any_of(copies_, [&](const auto& entry) {
+    const auto& [name, copies] = entry;
+    if (!cluster.empty() && name != cluster) return false;
+    const auto copy = copies.find(collection);
+    return copy != copies.end() && copy->second.resource == resource && known(resource, name);
+  });
+}
+
+ResourceCatalog FleetDirectory::catalog(const std::string& cluster, const Known& known) const {
   static const std::vector<std::string> kVerbs{"get", "list", "watch"};
   std::map<Resource, std::shared_ptr<ResourceType>> types;
   std::map<std::pair<std::string, std::string>, std::size_t> preferred;  // By group and version: by how many resources.
   for (const auto& [name, copies] : copies_) {
     if (!cluster.empty() && name != cluster) continue;
     for (const auto& [collection, copy] : copies) {
+      if (types.contains(copy.resource)) continue;  // The first cluster's word for it: they rarely differ.
+      if (known && !known(copy.resource, name)) continue;
       auto& type = types[copy.resource];
-      if (type != nullptr) continue;  // The first cluster's word for it: they rarely differ.
       type = std::make_shared<ResourceType>();
       type->info = *copy.offered;
       type->info.resource = copy.resource;

@@ -1,6 +1,7 @@
 // FleetDirectory: which clusters a fleet has, and what is served of each: discovery's source.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -31,13 +32,21 @@ class FleetDirectory {
   // Those that have a copy of the collection and whose provider is not there: what is read of them may be old.
   std::vector<std::string> away(const std::string& collection) const;
 
+  // Which copies somebody may know of; none: all.
+  using Known = std::function<bool(const Resource& resource, const std::string& cluster)>;
+
   // What there are copies of, over all clusters or, if it is not empty, of one: core group first, versions of a group
   // by how many resources prefer them.
-  ResourceCatalog catalog(const std::string& cluster) const;
+  ResourceCatalog catalog(const std::string& cluster, const Known& known = nullptr) const;
+  // What is said of a resource, in any version, that is among them. Null: none is.
+  const ResourceInfo* find(const std::string& collection, const std::string& cluster, const Known& known) const;
+  // Whether `resource` is among them.
+  bool has(const Resource& resource, const std::string& cluster, const Known& known) const;
 
-  // A cluster that has a copy of both collections, or nothing; `cluster` alone if it is not empty.
-  std::optional<std::string> cluster_with(const std::string& collection, const std::string& other,
-                                          const std::string& cluster) const;
+  // A cluster that has a copy of this resource's collection and of the other one, or nothing; `cluster` alone if it is
+  // not empty.
+  std::optional<std::string> cluster_with(const std::string& other, const Resource& resource,
+                                          const std::string& cluster, const Known& known = nullptr) const;
 
  private:
   struct Copy {

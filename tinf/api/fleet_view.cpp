@@ -59,9 +59,13 @@ StoreChange FleetForms::of(const FleetChange& change, std::string_view reference
 
 class FleetView::Watch final : public VersionedWatch {
  public:
-  Watch(std::unique_ptr<FleetWatch> watch, std::shared_ptr<FleetForms> forms, FleetQuery found,
+  Watch(std::unique_ptr<FleetWatch> watch, std::shared_ptr<FleetForms> forms, FleetQuery found, Shown shown,
         std::string_view reference)
-      : watch_(std::move(watch)), forms_(std::move(forms)), found_(std::move(found)), reference_(reference) {}
+      : watch_(std::move(watch)),
+        forms_(std::move(forms)),
+        found_(std::move(found)),
+        shown_(std::move(shown)),
+        reference_(reference) {}
 
   Task<Result<ChangeBatch>> next(TimePoint deadline) override {
     while (true) {
@@ -70,6 +74,7 @@ class FleetView::Watch final : public VersionedWatch {
       ChangeBatch batch;
       batch.version = heard->version;
       for (const auto& change : heard->changes) {
+        if (shown_ && !shown_(change.cluster)) continue;
         StoreChange made = forms_->of(change, reference_);
         // What watchers hold of it cannot be told from what they do not: they list again rather than keep it for ever.
         if (change.previous && made.previous == nullptr) co_return unreadable(change);
@@ -106,11 +111,12 @@ class FleetView::Watch final : public VersionedWatch {
   const std::unique_ptr<FleetWatch> watch_;
   const std::shared_ptr<FleetForms> forms_;
   const FleetQuery found_;  // Asks for nothing but search and owner.
+  const Shown shown_;
   const std::string_view reference_;
 };
 
-FleetView::FleetView(FleetReader& fleet, std::shared_ptr<FleetForms> forms, std::string cluster)
-    : fleet_(fleet), forms_(std::move(forms)), cluster_(std::move(cluster)) {}
+FleetView::FleetView(FleetReader& fleet, std::shared_ptr<FleetForms> forms, std::string cluster, Shown shown)
+    : fleet_(fleet), forms_(std::move(forms)), cluster_(std::move(cluster)), shown_(std::move(shown)) {}
 
 std::optional<FleetPlace> FleetView::place_of(const ObjectKey& key) const {
   if (cluster_.empty()) return fleet_place(key);
@@ -119,7 +125,7 @@ std::optional<FleetPlace> FleetView::place_of(const ObjectKey& key) const {
 
 Task<Result<ObjectPtr>> FleetView::get(std::string collection, ObjectKey key) const {
   auto place = place_of(key);
-  if (!place) co_return ObjectPtr();
+  if (!place || (shown_ && !shown_(place->cluster))) co_return ObjectPtr();
   const std::string_view reference = reference_of(collection);
   auto found = co_await fleet_.get(std::move(collection), std::move(*place));
   if (!found) co_return found.error();
@@ -156,8 +162,10 @@ Result<std::optional<FleetQuery>> FleetView::fleet_query(std::string collection,
     auto named = of_cluster.allowed_values(kClusterLabel);
     if (named && named->empty()) return nothing;
     if (named && asked.clusters.empty()) asked.clusters = std::move(*named);
-    asked.of_cluster = [of_cluster](const std::string& cluster) {
-      return of_cluster.matches({{std::string(kClusterLabel), cluster}});
+  }
+  if (!of_cluster.empty() || shown_) {
+    asked.of_cluster = [of_cluster, shown = shown_](const std::string& cluster) {
+      return (!shown || shown(cluster)) && of_cluster.matches({{std::string(kClusterLabel), cluster}});
     };
   }
   return std::optional(std::move(asked));
@@ -177,8 +185,8 @@ Task<Result<Page>> FleetView::list(std::string collection, PageQuery query) cons
   const auto is_full = [&] { return query.limit > 0 && page.objects.size() == query.limit; };
   const auto say_more = [&](std::size_t left) {
     page.more = true;
-    // As a kube-apiserver, nothing where some are selected.
-    if (remaining && query.labels.empty() && query.fields.empty()) page.remaining = *remaining + left;
+    // As a kube-apiserver, nothing where some are selected; nor of what may not be seen.
+    if (remaining && !shown_ && query.labels.empty() && query.fields.empty()) page.remaining = *remaining + left;
   };
   while (true) {
     auto got = co_await fleet_.list(next);
@@ -222,7 +230,7 @@ Result<std::unique_ptr<VersionedWatch>> FleetView::watch(std::string collection,
   auto opened = fleet_.watch(std::move(collection), from, std::move(clusters));
   if (!opened) return opened.error();
   return std::unique_ptr<VersionedWatch>(
-      std::make_unique<Watch>(std::move(*opened), forms_, std::move(found), reference));
+      std::make_unique<Watch>(std::move(*opened), forms_, std::move(found), shown_, reference));
 }
 
 }  // namespace tinf::api

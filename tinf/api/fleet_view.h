@@ -2,6 +2,7 @@
 // under its own. What the API's reading verbs stand on.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,8 +36,11 @@ class FleetForms {
 // Confined to the strand of `fleet`, which outlives it and its watches.
 class FleetView final : public VersionedReader {
  public:
-  // `cluster` is empty for all.
-  FleetView(FleetReader& fleet, std::shared_ptr<FleetForms> forms, std::string cluster);
+  // Which clusters may be seen; none: all. May be called on another thread, and is copied.
+  using Shown = std::function<bool(const std::string& cluster)>;
+
+  // `cluster` is empty for all that are `shown`.
+  FleetView(FleetReader& fleet, std::shared_ptr<FleetForms> forms, std::string cluster, Shown shown = nullptr);
 
   Task<Result<ObjectPtr>> get(std::string collection, ObjectKey key) const override;
   Task<Result<Page>> list(std::string collection, PageQuery query) const override;
@@ -56,6 +60,7 @@ class FleetView final : public VersionedReader {
   FleetReader& fleet_;
   const std::shared_ptr<FleetForms> forms_;
   const std::string cluster_;
+  const Shown shown_;
 };
 
 }  // namespace tinf::api

@@ -11,6 +11,10 @@
 
 namespace tinf::api {
 
+class Access;
+class Exchange;
+struct Identity;
+
 struct ApiRequest {
   std::string method;
   std::string target;  // Path and query, as they stand in the request line.
@@ -21,7 +25,11 @@ struct ApiRequest {
   std::string user_agent;
   std::string if_none_match;
   std::string body;
+  std::string impersonated;  // Whom the caller wants to be taken for.
+  std::string remote;        // The client's address, for the audit log.
   bool from_loopback = false;
+  std::shared_ptr<const Identity> certificate;  // Whose certificate the connection was opened with; null: nobody's.
+  std::shared_ptr<const Access> access;         // What the caller may read; null: everything. Set by the ApiHandler.
 
   ApiRequest() = default;
 };
@@ -52,6 +60,7 @@ struct ApiResponse {
   std::vector<std::pair<std::string, std::string>> headers;  // Beside or instead of those that every answer has.
   std::vector<std::string> warnings;                         // Of what is right and yet not all: kubectl shows them.
   std::unique_ptr<ResponseStream> stream;                    // Instead of a body.
+  std::shared_ptr<Exchange> exchange;  // To be told what becomes of it, and held until then; may be null.
 
   ApiResponse() = default;
   explicit ApiResponse(std::string json) : body(std::move(json)) {}

@@ -10,9 +10,9 @@ constexpr std::size_t kUsualBytes = 128 * 1024;  // Of an object, before any was
 
 }  // namespace
 
-ObjectPages::ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query,
+ObjectPages::ObjectPages(ReaderPtr reader, std::string collection, Selection selection, PageQuery query,
                          std::optional<std::size_t> remaining)
-    : reader_(reader),
+    : reader_(std::move(reader)),
       collection_(std::move(collection)),
       selection_(std::move(selection)),
       query_(std::move(query)),
@@ -35,7 +35,7 @@ Task<Answer<std::vector<ObjectPtr>>> ObjectPages::next(std::size_t most, std::si
   while (more_) {
     query_.limit =
         most == 0 ? 0 : std::min(most, to_read(most - chosen.size(), most_bytes == 0 ? 0 : most_bytes - bytes));
-    auto page = co_await reader_.list(collection_, query_);
+    auto page = co_await reader_->list(collection_, query_);
     if (!page) {
       if (page.error().code == Code::Expired) {
         co_return Status::expired("The provided continue parameter or resource version is too old: " +

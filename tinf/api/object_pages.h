@@ -2,6 +2,7 @@
 // everything makes the server hold it.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "tinf/api/selection.h"
@@ -13,12 +14,14 @@ namespace tinf::api {
 inline constexpr std::size_t kObjectsAtOnce = 500;
 inline constexpr std::size_t kBytesAtOnce = 8 * 1024 * 1024;
 
-// Confined to the strand of `reader`, which outlives it.
+using ReaderPtr = std::shared_ptr<VersionedReader>;  // Perhaps of somebody who outlives it all.
+
+// Confined to the strand of `reader`.
 class ObjectPages {
  public:
   // `query` is the selection's, with where to begin and as of when; `remaining`, how many there are behind that, if it
   // is known.
-  ObjectPages(VersionedReader& reader, std::string collection, Selection selection, PageQuery query,
+  ObjectPages(ReaderPtr reader, std::string collection, Selection selection, PageQuery query,
               std::optional<std::size_t> remaining = std::nullopt);
 
   // The next ones; fewer than `most` only at the end, which more() tells, or when they reach `most_bytes`. 0: all.
@@ -40,7 +43,7 @@ class ObjectPages {
  private:
   std::size_t to_read(std::size_t objects, std::size_t bytes) const;
 
-  VersionedReader& reader_;
+  const ReaderPtr reader_;
   const std::string collection_;
   const Selection selection_;
   PageQuery query_;

@@ -63,7 +63,7 @@ Task<Answer<void>> ReadApi::reach(const std::string& version) {
 Task<ApiResponse> ReadApi::get(Call& call) {
   auto reached = co_await reach(call.query.get("resourceVersion"));
   if (!reached) co_return ApiResponse(reached.error());
-  auto object = co_await reader_.get(call.of().collection, call.key());
+  auto object = co_await call.reader->get(call.of().collection, call.key());
   if (!object) co_return ApiResponse(Status::of(object.error(), call.of().resource(), call.path.name));
   if (*object == nullptr) co_return ApiResponse(Status::not_found(call.of().resource(), call.path.name));
   if (!is_of_version(call.of(), **object)) {
@@ -106,7 +106,7 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
     const auto& match = call.query.get("resourceVersionMatch");
     if (wanted > 0 && (match == "Exact" || (match.empty() && limit_of(call) > 0))) query.version = wanted;
   }
-  co_return ObjectPages(reader_, call.of().collection, std::move(*selection), std::move(query),
+  co_return ObjectPages(call.reader, call.of().collection, std::move(*selection), std::move(query),
                         call.from ? call.from->remaining : std::nullopt);
 }
 

@@ -59,20 +59,36 @@ void ReadApi::cut_watches() {
   for (WatchResponse* open : *open_) open->cut();
 }
 
-Task<std::optional<ApiResponse>> ReadApi::document(const ApiRequest& request, const Target& target) {
-  auto found = discovery(catalog_, target.path, request.accept);
+Task<std::optional<ApiResponse>> ReadApi::document(ResourceCatalog catalog, SchemaSource& schemas,
+                                                   const ApiRequest& request, const Target& target) {
+  auto found = discovery(catalog, target.path, request.accept);
   const bool is_openapi = OpenApiPath::parse(target.path).has_value();
   if ((found || is_openapi) && !is_read(request)) co_return ApiResponse(Status::method_not_allowed());
-  if (is_openapi) found = co_await openapi(catalog_, *schemas_, request, target, root_, runtime_.clock);
+  if (is_openapi) found = co_await openapi(std::move(catalog), schemas, request, target, root_, runtime_.clock);
   co_return found;
 }
 
-// Documents first; then resources.
+std::string ReadApi::label_of(const AccessQuestion& question) const {
+  const auto& all = catalog_.all();
+  const auto found = std::ranges::find_if(all, [&](const ResourceTypePtr& type) {
+    return type->resource().group == question.group && type->resource().name == question.resource;
+  });
+  return found == all.end() ? std::string() : (*found)->collection;
+}
+
 Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
-  if (auto found = co_await document(request, target)) co_return std::move(*found);
+  ReaderPtr all(ReaderPtr{}, &reader_);
+  co_return co_await handle_of(request, std::move(target), std::move(all));
+}
+
+// Documents first; then resources.
+Task<ApiResponse> ReadApi::handle_of(const ApiRequest& request, Target target, ReaderPtr reader) {
+  if (!ResourcePath::parse(target.path)) {
+    if (auto found = co_await document(catalog_, *schemas_, request, target)) co_return std::move(*found);
+  }
   auto path = ResourcePath::parse(target.path);
   if (!path) co_return ApiResponse(Status::unknown_path());
-  Call call(request, std::move(*path), std::move(target.query));
+  Call call(request, std::move(*path), std::move(target.query), std::move(reader));
   call.type = catalog_.find(call.path.resource);
   if (call.type == nullptr) co_return ApiResponse(Status::unknown_path());
   if (call.path.in_namespace && !call.of().info.namespaced) co_return ApiResponse(Status::unknown_path());

@@ -43,6 +43,13 @@ class ReadApi : public Served {
 
   // `target`'s path is the one below the root.
   Task<ApiResponse> handle(const ApiRequest& request, Target target) override;
+  // The same, read of `reader`: a part of what there is.
+  Task<ApiResponse> handle_of(const ApiRequest& request, Target target, ReaderPtr reader);
+  // What is there to be discovered, as if `catalog` were all that is served, and `schemas` told all of it. Nothing:
+  // another path.
+  Task<std::optional<ApiResponse>> document(ResourceCatalog catalog, SchemaSource& schemas, const ApiRequest& request,
+                                            const Target& target);
+  std::string label_of(const AccessQuestion& question) const override;
   void cut_watches() override;
   std::size_t open_watches() const override { return open_->size(); }
 
@@ -54,11 +61,13 @@ class ReadApi : public Served {
     Query query;
     ResourceTypePtr type;
     Form form = Form::Plain;
+    ReaderPtr reader;
     // Of a list:
     Ordering ordering;
     std::optional<ContinueToken> from;
 
-    Call(const ApiRequest& r, ResourcePath p, Query q) : request(r), path(std::move(p)), query(std::move(q)) {}
+    Call(const ApiRequest& r, ResourcePath p, Query q, ReaderPtr of)
+        : request(r), path(std::move(p)), query(std::move(q)), reader(std::move(of)) {}
     const ResourceType& of() const { return *type; }
     ObjectKey key() const { return ObjectKey{path.namespace_name, path.name}; }
     bool dry_run() const { return query.get("dryRun") == "All"; }
@@ -83,7 +92,6 @@ class ReadApi : public Served {
   ResourceCatalog catalog_;
 
  private:
-  Task<std::optional<ApiResponse>> document(const ApiRequest& request, const Target& target);
   ApiResponse no_subresource(const ResourcePath& path) const;
   Task<ApiResponse> get(Call& call);
   Task<ApiResponse> list(Call& call);

@@ -2,11 +2,20 @@
 // fleet's.
 #pragma once
 
+#include "tinf/api/authorization_policy.h"
 #include "tinf/api/message.h"
 #include "tinf/api/request.h"
 #include "tinf/base/result.h"
 
 namespace tinf::api {
+
+// Whether a request may go on.
+struct Verdict {
+  std::optional<Status> refusal;
+  std::string rule;  // That allows it, where there are rules.
+
+  Verdict() = default;
+};
 
 // Confined to one strand.
 class Served {
@@ -15,6 +24,12 @@ class Served {
 
   // Before the first request.
   virtual Task<Result<void>> start() { co_return Result<void>(); }
+
+  // Before handle(); looks up nothing that the caller may not know of.
+  virtual Verdict judge(const ApiRequest&, const AccessQuestion&) { return Verdict(); }
+
+  // A word for the resource in metrics, of as many as are served; empty: there is none such.
+  virtual std::string label_of(const AccessQuestion& question) const = 0;
 
   // `target` is the request's, read.
   virtual Task<ApiResponse> handle(const ApiRequest& request, Target target) = 0;

@@ -73,6 +73,18 @@ Status Status::unauthorized() {
   return status(401, "Unauthorized", "Unauthorized");
 }
 
+Status Status::too_many_requests(std::string message) {
+  Status made = status(429, "TooManyRequests", std::move(message));
+  made.retry_after_seconds = 1;
+  return made;
+}
+
+Status Status::unavailable(std::string message) {
+  Status made = status(503, "ServiceUnavailable", std::move(message));
+  made.retry_after_seconds = 1;
+  return made;
+}
+
 Status Status::unknown_path() {
   return status(404, "NotFound", "the server could not find the requested resource");
 }
@@ -93,10 +105,14 @@ Status Status::conflict(const Resource& resource, std::string_view name, std::st
 
 Status Status::forbidden(const Resource& resource, std::string_view name, std::string_view why,
                          std::vector<StatusCause> causes) {
-  Status made =
-      about(status(403, "Forbidden", quoted(resource, name) + " is forbidden: " + std::string(why)), resource, name);
+  const std::string what = name.empty() ? resource.group_resource() : quoted(resource, name);
+  Status made = about(status(403, "Forbidden", what + " is forbidden: " + std::string(why)), resource, name);
   made.causes = std::move(causes);
   return made;
+}
+
+Status Status::forbidden_path(std::string_view why) {
+  return status(403, "Forbidden", "forbidden: " + std::string(why));
 }
 
 Status Status::invalid(const Resource& resource, std::string_view what, std::string_view name,

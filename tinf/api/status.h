@@ -43,12 +43,15 @@ struct Status {
   static Status unsupported_media_type(std::string message);
   static Status too_large(std::size_t limit);
   static Status unauthorized();
+  static Status too_many_requests(std::string message);  // Try again in a second.
+  static Status unavailable(std::string message);        // The same.
   static Status unknown_path();
   static Status not_found(const Resource& about, std::string_view name);
   static Status already_exists(const Resource& about, std::string_view name);
   static Status conflict(const Resource& about, std::string_view name, std::string_view why);
   static Status forbidden(const Resource& about, std::string_view name, std::string_view why,
                           std::vector<StatusCause> causes);
+  static Status forbidden_path(std::string_view why);
   // `name` may be empty, as in queries. `what` is a kind or an options type.
   static Status invalid(const Resource& about, std::string_view what, std::string_view name,
                         std::vector<StatusCause> causes);

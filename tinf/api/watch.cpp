@@ -55,7 +55,7 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
                                               : kShortestWatchSeconds + runtime_.random.below(kShortestWatchSeconds));
   plan.initial_version = without_version ? reader_.version() : number(version).value_or(0);
   if (streaming_list || (without_version && !call.query.has("sendInitialEvents"))) {
-    ObjectPages pages(reader_, call.of().collection, *selection, selection->query());
+    ObjectPages pages(call.reader, call.of().collection, *selection, selection->query());
     auto first = co_await pages.next_part();
     if (!first) co_return ApiResponse(first.error());
     plan.initial = std::move(*first);
@@ -63,7 +63,7 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
     plan.rest.emplace(std::move(pages));
   }
 
-  auto watch = reader_.watch(call.of().collection, plan.initial_version, selection->query());
+  auto watch = call.reader->watch(call.of().collection, plan.initial_version, selection->query());
   ApiResponse response;
   if (!watch) {
     // The server's word for it is an event, not a status line: clients look there.

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "tinf/base/listen_address.h"
+#include "tinf/daemon/auth_command.h"
 #include "tinf/daemon/health_server.h"
 #include "tinf/daemon/serve.h"
 #include "tinf/daemon/version.h"
@@ -178,33 +179,73 @@ std::string in_format(const std::string& store, const std::string& format) {
   return std::move(*formatted);
 }
 
+void add_serve(CLI::App& app, ServeOptions& serve) {
+  api::ApiOptions& of = serve.api;
+  of.listen.clear();
+  const auto add_file = [&](const std::string& flag, std::string& to, const std::string& help) {
+    app.add_option(flag, to, help)->check(CLI::ExistingFile)->group("API");
+  };
+  app.add_option("--serve", of.listen,
+                 "Serve the copies as a read-only Kubernetes API at this address:port; kubectl --server takes it")
+      ->type_name("ADDRESS:PORT")
+      ->check(valid(parse_listen_address))
+      ->group("API");
+  add_file("--tls-cert", of.certificate_file, "Its certificate, PEM");
+  add_file("--tls-key", of.key_file, "The certificate's key, PEM");
+  const std::map<std::string, api::TlsVersion> versions{{"VersionTLS12", api::TlsVersion::Tls12},
+                                                        {"VersionTLS13", api::TlsVersion::Tls13}};
+  app.add_option("--tls-min-version", of.minimum_tls, "VersionTLS12 or VersionTLS13")
+      ->transform(CLI::Transformer(versions))
+      ->type_name("VERSION")
+      ->default_str("VersionTLS12")
+      ->group("API");
+  add_file("--client-ca", of.client_authority_file, "Certificates that sign those of clients, PEM");
+  add_file("--token-file", of.token_file,
+           "Bearer tokens, one a line: a token alone, or token,user,uid,\"group1,group2\"");
+  add_file("--token-review-kubeconfig", serve.token_review_kubeconfig,
+           "A cluster whose API server is asked whose a bearer token is");
+  app.add_option("--token-review-context", serve.token_review_context, "A context of it (default: its current one)")
+      ->group("API");
+  app.add_flag("--anonymous-auth", of.anonymous, "Take who brings neither certificate nor token for system:anonymous")
+      ->group("API");
+  add_file("--authorization-file", of.authorization_file, "Rules of who may read what, YAML");
+  app.add_option_function<std::string>(
+         "--authorization-mode", [&serve](const std::string& mode) { serve.always_allow = mode == "AlwaysAllow"; },
+         "File, or AlwaysAllow: whoever is known reads everything")
+      ->check(CLI::IsMember({"File", "AlwaysAllow"}))
+      ->type_name("MODE")
+      ->default_str("File")
+      ->group("API");
+  app.add_option("--audit-log", serve.audit_log, "A line of JSON for each request, appended to this file; - for stderr")
+      ->type_name("FILE")
+      ->check(valid(check_not_empty))
+      ->group("API");
+  app.add_option("--max-requests-inflight", of.limits.requests, "Requests that are worked on at once, without watches")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}))
+      ->capture_default_str()
+      ->group("API");
+  app.add_option("--max-requests-inflight-per-user", of.limits.requests_of_one_user, "Of them, those of one user")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}))
+      ->capture_default_str()
+      ->group("API");
+}
+
 // What --serve and the flags that belong to it ask for.
-std::optional<api::ApiOptions> serve_options(api::ApiOptions given) {
-  if (given.listen.empty()) {
-    const bool is_meant = !given.certificate_file.empty() || !given.key_file.empty() || !given.token_file.empty();
+std::optional<ServeOptions> serve_options(ServeOptions given) {
+  if (given.api.listen.empty()) {
+    const bool is_meant = !given.api.certificate_file.empty() || !given.api.key_file.empty() ||
+                          !given.api.authorization_file.empty() || given.always_allow || given.asks_who_calls() ||
+                          given.api.anonymous || !given.audit_log.empty();
     if (is_meant) {
-      throw CLI::ValidationError("--tls-cert, --tls-key and --token-file are for what is served: give --serve too");
+      throw CLI::ValidationError(
+          "the flags of the API (--tls-cert, --token-file, --authorization-file, ...) are for what is served: give "
+          "--serve too");
     }
     return std::nullopt;
   }
   const auto fits = check_serve(given);
   if (!fits) throw CLI::ValidationError(fits.error().message);
   return given;
-}
-
-// Without a broker there is nothing to follow: what remains is to serve what others keep in a store that is shared.
-void check_without_broker(const CLI::App& app, const InformerDaemonOptions& options) {
-  const bool is_replica = options.serve && wiring::is_shared_store(options.store);
-  if (!is_replica) {
-    throw CLI::RequiredError("--broker, or --serve with a --store postgresql://… that other informers keep,");
-  }
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string& group = option->get_group();
-    const bool is_of_following = group == "Broker" || group == "Output" || group == "What to follow";
-    if (option->count() == 0 || !is_of_following || option->check_name("--store")) continue;
-    throw CLI::ValidationError("--" + option->get_lnames().front(),
-                               "is for what is followed: give --broker, too, or leave it out to serve only");
-  }
 }
 
 // One line on stderr and exit code 2, or what was asked for on stdout and 0.
@@ -270,6 +311,7 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
 }
 
 Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "auth") return run_auth(argc - 1, argv + 1);
   InformerDaemonOptions options;
   CLI::App app("Keeps a copy of the objects of many clusters, and prints what happens to them.", "informer");
   app.option_defaults()->always_capture_default(false);
@@ -309,18 +351,8 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
       ->check(CLI::IsMember({"json", "zstd"}))
       ->default_str("json")
       ->group("What to follow");
-  api::ApiOptions serve;
-  serve.listen.clear();
-  app.add_option("--serve", serve.listen,
-                 "Serve the copies as a read-only Kubernetes API at this address:port; kubectl --server takes it")
-      ->type_name("ADDRESS:PORT")
-      ->check(valid(parse_listen_address))
-      ->group("API");
-  app.add_option("--tls-cert", serve.certificate_file, "Its certificate, PEM")->check(CLI::ExistingFile)->group("API");
-  app.add_option("--tls-key", serve.key_file, "The certificate's key, PEM")->check(CLI::ExistingFile)->group("API");
-  app.add_option("--token-file", serve.token_file, "Bearer tokens that may call, one a line")
-      ->check(CLI::ExistingFile)
-      ->group("API");
+  ServeOptions serve;
+  add_serve(app, serve);
   add_duration(app, "--resync", options.resync, "never", "Print what is there again, this often", parse_resync)
       ->group("Output");
   app.add_option_function<std::string>(

@@ -6,10 +6,10 @@
 #include <variant>
 #include <vector>
 
-#include "tinf/api/api_server.h"
 #include "tinf/base/clock.h"
 #include "tinf/base/log.h"
 #include "tinf/base/result.h"
+#include "tinf/daemon/serve.h"
 #include "tinf/wiring/stores.h"
 #include "tinf/wiring/transports.h"
 
@@ -51,7 +51,7 @@ struct InformerDaemonOptions {
   std::string field_selector;
   bool metadata_only = false;
   std::string store = wiring::kDefaultStore;  // Checked by wiring::check_store.
-  std::optional<api::ApiOptions> serve;       // The copies as an API; checked by check_serve().
+  std::optional<ServeOptions> serve;          // The copies as an API; checked by check_serve().
   bool show_managed_fields = false;
   Duration resync{};  // Zero: never.
   OutputForm output = OutputForm::Lines;
@@ -67,6 +67,7 @@ template <class Options>
 using Parsed = std::variant<Options, int>;
 
 Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv);
+// Also runs `informer auth …`, which is no daemon, to its end.
 Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv);
 
 }  // namespace tinf::daemon

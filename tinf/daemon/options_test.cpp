@@ -78,9 +78,9 @@ TEST_F(OptionsTest, TheLinesThatUsersKnow) {
 TEST_F(OptionsTest, ServesToOthersOnlyBehindTlsAndTokens) {
   EXPECT_FALSE(informer({"-b", "h:1"}).serve);
   for (const std::string address : {"127.0.0.1:0", "[::1]:8080", "localhost:1"}) {
-    EXPECT_EQ(informer({"-b", "h:1", "--serve", address}).serve->listen, address);
+    EXPECT_EQ(informer({"-b", "h:1", "--serve", address}).serve->api.listen, address);
   }
-  const std::string pem = file("a.pem", ""), tokens = file("tokens", "x");
+  const std::string pem = file("a.pem", ""), tokens = file("tokens", "x"), rules = file("rules", "rules: []");
   const std::vector<std::string> open{"-b", "h:1", "--serve", "0.0.0.0:8443"};
   const auto with = [&](std::vector<std::string> more) {
     auto words = open;
@@ -93,11 +93,36 @@ TEST_F(OptionsTest, ServesToOthersOnlyBehindTlsAndTokens) {
   EXPECT_EQ(refused(with({"--tls-cert", pem, "--tls-key", pem})), 2);
   EXPECT_EQ(refused(with({"--tls-cert", pem, "--token-file", tokens})), 2);
   EXPECT_THAT(said, HasSubstr("--tls-cert and --tls-key belong together"));
-  EXPECT_EQ(informer(with({"--tls-cert", pem, "--tls-key", pem, "--token-file", tokens})).serve->token_file, tokens);
+  const std::vector<std::string> known{"--tls-cert", pem, "--tls-key", pem, "--token-file", tokens};
+  const auto known_and = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), known.begin(), known.end());
+    return with(more);
+  };
+  EXPECT_EQ(refused(known_and({})), 2);
+  EXPECT_THAT(said, HasSubstr("it needs --authorization-file, or --authorization-mode AlwaysAllow"));
+  EXPECT_EQ(refused(known_and({"--authorization-mode", "File"})), 2);
+  EXPECT_EQ(refused(known_and({"--authorization-mode", "AlwaysAllow", "--authorization-file", rules})), 2);
+  EXPECT_TRUE(informer(known_and({"--authorization-mode", "AlwaysAllow"})).serve->always_allow);
+  const auto served = *informer(known_and({"--authorization-file", rules, "--tls-min-version", "VersionTLS13"})).serve;
+  EXPECT_EQ(served.api.token_file, tokens);
+  EXPECT_EQ(served.api.minimum_tls, api::TlsVersion::Tls13);
   EXPECT_EQ(refused({"-b", "h:1", "--serve", "example.com"}), 2);
   EXPECT_THAT(said, HasSubstr("address:port"));
   EXPECT_EQ(refused({"-b", "h:1", "--token-file", tokens}), 2);
   EXPECT_THAT(said, HasSubstr("give --serve too"));
+  // What would mean nothing, or less than its writer thinks.
+  const std::vector<std::string> local{"-b", "h:1", "--serve", "127.0.0.1:0"};
+  const auto locally = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), local.begin(), local.end());
+    return more;
+  };
+  EXPECT_EQ(refused(locally({"--authorization-file", rules})), 2);
+  EXPECT_THAT(said, HasSubstr("rules are about who calls"));
+  EXPECT_EQ(refused(locally({"--client-ca", pem})), 2);
+  EXPECT_THAT(said, HasSubstr("in TLS only"));
+  EXPECT_EQ(refused(locally({"--token-file", tokens, "--anonymous-auth"})), 2);
+  EXPECT_THAT(said, HasSubstr("--anonymous-auth"));
+  EXPECT_EQ(refused(locally({"--tls-min-version", "VersionTLS11"})), 2);
 }
 
 TEST_F(OptionsTest, APasswordOfAStoreMayStandInAFileButNotOnTheCommandLine) {

@@ -26,7 +26,7 @@ int run_replica(Process& process, const InformerDaemonOptions& options) {
   };
   process.ready_when(missing);
   auto serve = options.serve;
-  serve->not_ready = missing;
+  serve->api.not_ready = missing;
   auto work = serve_beside(until_cancelled(process.runtime().clock), process.runtime(), &reader, std::move(serve));
   return process.run(std::move(work), nothing);
 }
