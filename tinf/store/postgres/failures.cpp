@@ -43,7 +43,8 @@ constexpr Known kKnown[] = {
 Error named(const std::string& database, Code code, const std::string& help, std::string_view words) {
   std::string message = "database " + database + ": " + help;
   if (!words.empty()) message += (help.empty() ? "" : " (") + std::string(words) + (help.empty() ? "" : ")");
-  std::replace_if(message.begin(), message.end(), [](unsigned char c) { return c < 0x20; }, ' ');
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < 0x20; }, ' ');
   return Error(code, std::move(message));
 }
 

@@ -112,9 +112,14 @@ BEGIN
 END
 $hold$;
 
+-- A body as the views tell it. PostgreSQL's functions refuse a JSON text with a NUL in any string, and with it
+-- everything else that they were asked for: it is told as U+FFFD.
+CREATE FUNCTION json_of(body text) RETURNS json LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  AS $json$ SELECT replace(body, '\u0000', '\ufffd')::json $json$;
+
 CREATE VIEW objects AS
   SELECT c.name AS cluster, s.api_group, s.api_version, s.resource, o.namespace, o.name, o.uid, o.resource_version,
-         o.version, o.labels, o.owners, o.body::json AS object
+         o.version, o.labels, o.owners, json_of(o.body) AS object
   FROM object o JOIN scope s ON s.id = o.scope JOIN cluster c ON c.id = s.cluster;
 
 CREATE VIEW clusters AS
@@ -124,16 +129,16 @@ CREATE VIEW clusters AS
   FROM cluster c LEFT JOIN process p ON p.id = c.holder;
 
 CREATE VIEW events AS
-  SELECT c.name AS cluster, o.namespace, o.body::json ->> 'lastTimestamp' AS last_seen,
-         o.body::json ->> 'type' AS type, o.body::json ->> 'reason' AS reason,
-         o.body::json #>> '{involvedObject,kind}' AS kind, o.body::json #>> '{involvedObject,name}' AS name,
-         o.body::json ->> 'message' AS message, o.body::json AS object
+  SELECT c.name AS cluster, o.namespace, json_of(o.body) ->> 'lastTimestamp' AS last_seen,
+         json_of(o.body) ->> 'type' AS type, json_of(o.body) ->> 'reason' AS reason,
+         json_of(o.body) #>> '{involvedObject,kind}' AS kind, json_of(o.body) #>> '{involvedObject,name}' AS name,
+         json_of(o.body) ->> 'message' AS message, json_of(o.body) AS object
   FROM scope s JOIN cluster c ON c.id = s.cluster JOIN object o ON o.scope = s.id WHERE s.collection = 'events';
 
 CREATE VIEW changes AS
   SELECT h.version, c.name AS cluster, s.api_group, s.api_version, s.resource,
          CASE h.type WHEN 0 THEN 'ADDED' WHEN 1 THEN 'MODIFIED' ELSE 'DELETED' END AS type, h.namespace, h.name,
-         h.previous::json AS previous
+         json_of(h.previous) AS previous
   FROM change h JOIN scope s ON s.id = h.scope JOIN cluster c ON c.id = s.cluster
   WHERE h.version > (SELECT floor FROM clock);
 )sql",
@@ -187,6 +192,11 @@ State state_of(Connection& connection, const std::string& schema) {
   return state;
 }
 
+// Others may be about to make the same: whoever comes second finds it done.
+std::string one_at_a_time(const Connection& connection, const std::string& schema) {
+  return "SELECT pg_advisory_xact_lock(hashtext(" + connection.quoted_text("tinf " + schema) + ")); ";
+}
+
 void make_schema(Connection& connection, const std::string& schema) {
   if (!connection.run("SELECT has_database_privilege(current_database(), 'CREATE')").flag(0, 0)) {
     refuse(connection, "there is no schema " + schema + ", and the role " + connection.user() +
@@ -195,7 +205,8 @@ void make_schema(Connection& connection, const std::string& schema) {
                            ", or GRANT CREATE ON DATABASE " + connection.quoted_name(connection.database()) + " TO " +
                            connection.quoted_name(connection.user()));
   }
-  connection.run_script("CREATE SCHEMA IF NOT EXISTS " + connection.quoted_name(schema));
+  connection.run_script("BEGIN; " + one_at_a_time(connection, schema) + "CREATE SCHEMA IF NOT EXISTS " +
+                        connection.quoted_name(schema) + "; COMMIT");
 }
 
 // 0: it is empty.
@@ -260,9 +271,7 @@ void prepare_schema(Connection& connection, const std::string& schema) {
   // Each step on its own: one that fails leaves the schema at the version before it. Whoever comes second finds it
   // done.
   while (version < kSchemaVersion) {
-    const std::string step =
-        "SELECT pg_advisory_xact_lock(hashtext(" + connection.quoted_text("tinf " + schema) + ")); ";
-    connection.run_script("BEGIN; " + step);
+    connection.run_script("BEGIN; " + one_at_a_time(connection, schema));
     try {
       version = version_of(connection, schema, state_of(connection, schema));
       if (version < kSchemaVersion) {
