@@ -214,13 +214,13 @@ void Connection::send(const char* sql, const Values& values, Awaited answer) {
 // Until all that was sent is on its way, so that no more than one large statement waits in memory. Both directions at
 // once: a server that cannot get rid of its answers takes no more statements.
 void Connection::flush() {
-  auto until = std::chrono::steady_clock::now() + options_.patience;
+  auto until = std::chrono::steady_clock::now() + patience_;
   while (true) {
     const int flushed = PQflush(handle_.get());
     if (flushed < 0) fail_broken(PQerrorMessage(handle_.get()));
     if (flushed == 0) return;
     wait(handle_.get(), true, until);
-    until = std::chrono::steady_clock::now() + options_.patience;
+    until = std::chrono::steady_clock::now() + patience_;
     if (PQconsumeInput(handle_.get()) != 1) fail_broken(PQerrorMessage(handle_.get()));
   }
 }
@@ -234,10 +234,10 @@ void Connection::synchronise() {
 // The next result, or null behind the last one of a statement, once it is there.
 PGresult* Connection::next() {
   flush();
-  auto until = std::chrono::steady_clock::now() + options_.patience;
+  auto until = std::chrono::steady_clock::now() + patience_;
   while (PQisBusy(handle_.get()) != 0) {
     wait(handle_.get(), false, until);
-    until = std::chrono::steady_clock::now() + options_.patience;
+    until = std::chrono::steady_clock::now() + patience_;
     if (PQconsumeInput(handle_.get()) != 1) fail_broken(PQerrorMessage(handle_.get()));
   }
   return PQgetResult(handle_.get());

@@ -86,6 +86,9 @@ class Connection {
   // SQL without values, one statement or several, in one transaction. Not for many calls.
   void run_script(const std::string& sql);
 
+  // From now on, of a server that says nothing while it is waited for.
+  void set_patience(std::chrono::milliseconds patience) { patience_ = patience; }
+
   bool usable() const { return !broken_; }  // False: it is broken, or somebody gave up in its midst.
   const Error& broken_because() const { return *broken_; }
   // False: it broke while nobody used it.
@@ -123,6 +126,7 @@ class Connection {
   const std::string name_;
   const ConnectionOptions options_;
   const Interrupt* const interrupt_;
+  std::chrono::milliseconds patience_ = options_.patience;
   std::optional<Error> broken_;
   std::map<const char*, std::string> prepared_;  // Statements by their texts' places.
   std::deque<const char*> preparing_;            // Of those, the ones that the server has not said yes to.

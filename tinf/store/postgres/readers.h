@@ -18,11 +18,14 @@ class Readers {
   explicit Readers(Common& common) : common_(common) {}
   ~Readers() { threads_.join(); }
 
-  // Runs on the calling thread, which may block, on a connection that nobody else uses meanwhile.
+  // Runs on the calling thread, which may block, on a connection that nobody else uses meanwhile. The caller may be
+  // the event loop, which has others to serve: a server that is silent is given up sooner than elsewhere.
   template <class Function>
-  auto read(Function function) const -> Result<decltype(function(std::declval<Connection&>()))> {
+  auto read(Function function, std::chrono::milliseconds patience = std::chrono::seconds(2)) const
+      -> Result<decltype(function(std::declval<Connection&>()))> {
     try {
       Borrowed connection(*this);
+      (*connection).set_patience(patience);
       if constexpr (std::is_void_v<decltype(function(*connection))>) {
         function(*connection);
         return Result<void>();
@@ -37,7 +40,9 @@ class Readers {
   // The same on a thread of the store's own; returns on the caller's executor. `function` is kept until it has run.
   template <class Function>
   auto read_elsewhere(Function function) const -> Task<Result<decltype(function(std::declval<Connection&>()))>> {
-    auto reading = [this, function = std::move(function)]() mutable { return read(std::move(function)); };
+    auto reading = [this, function = std::move(function)]() mutable {
+      return read(std::move(function), ConnectionOptions().patience);
+    };
     co_return co_await database::run_on(threads_, std::move(reading));
   }
 
