@@ -3,6 +3,7 @@
 from .copy import Copy, as_text, served
 from .mosquitto import Mosquitto
 from .scenario import ScenarioCase
+from .waiting import wait_until
 
 
 def config_map(name, value="v", **metadata):
@@ -36,6 +37,12 @@ class StoreCase(ScenarioCase):
         """After stop() or kill(): a life whose lines are counted anew."""
         informer.copy = Copy(informer, begin=informer.written())
         informer.start()
+
+    def wait_stored(self, cluster="c1", deadline=60):
+        """Without a handler: what the store says."""
+        def look():
+            return self.store.texts(cluster, "configmaps") == {key: as_text(thing) for key, thing in self.expected().items()}
+        wait_until(look, deadline, "the store has the API server's set, byte for byte", every=0.1)
 
     def check_store(self, cluster="c1"):
         """The store agrees with itself and is the API server's set byte for byte."""
