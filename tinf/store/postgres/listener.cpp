@@ -77,7 +77,9 @@ void Listener::connect() {
     common_.lease.enter(*fresh);
     renew_at_ = {};
   }
-  fresh->run_script("LISTEN " + fresh->quoted_name(common_.settings.schema));
+  // A standby hears of no notification: there, what is new is looked for.
+  if (!fresh->run("SELECT pg_is_in_recovery()").flag(0, 0))
+    fresh->run_script("LISTEN " + fresh->quoted_name(common_.settings.schema));
   connection_ = std::move(fresh);
 }
 
