@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 
-from real import (ApiServer, Churn, Copy, Daemon, Etcd, Mosquitto, Postgres, Relay, StoreCase, StoreDatabase, config_map,
+from real import (ApiServer, Churn, Copy, Daemon, Etcd, Kubectl, Mosquitto, Postgres, Relay, StoreCase, StoreDatabase, config_map,
                   served, wait_until)
 
 KILLS = int(os.environ.get("TINF_KILLS", "20"))
@@ -176,17 +176,17 @@ class ServerIsAway(ServerCase):
         self.recovers(informer, provider)
 
     def test_slow(self):
-        """As behind an ocean. Nobody prints: a handler would read each state in a journey of its own."""
+        """Far away. Nobody prints: a handler would read each state in a journey of its own."""
         relay = self.start(Relay(self.server.port))
         self.api.add_config_maps(100, self.namespace, prefix="old", size=1024)
         provider = self.provider()
         informer = self.follow(store=self.store.url_by(relay), output="none")
         informer.endpoint.wait_ready()
-        relay.delay(0.05)
+        relay.delay(0.01)
         churn = Churn(self.api, self.namespace, names=50).start()
         wait_until(lambda: churn.done > 200, 60, "the load goes on")
         churn.stop()
-        self.wait_stored()
+        self.wait_stored(deadline=120)
         informer.endpoint.wait_ready()
         self.check_store()
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)
@@ -269,6 +269,22 @@ class ServerFailsOver(ServerCase):
         self.assertGreater(int(self.store.ask("SELECT min(version) FROM changes WHERE name = 'after-it'")[0][0]), version)
         # What was under way when the cluster was found lost may cost a whole set once.
         self.assertLessEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 2)
+
+
+    def test_an_api_server_without_a_broker_reads_a_standby_with_the_rights_that_the_document_gives(self):
+        standby = self.start(Postgres(standby_of=self.server))
+        self.synced()
+        reader = self.server.create_role("reads")
+        self.server.run(f"GRANT USAGE ON SCHEMA tinf TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA tinf TO {reader}", database=self.store.name)
+        self.server.wait_followed()
+        replica = self.start(Daemon("informer", "--serve", "127.0.0.1:0", "--store",
+                                    standby.uri(self.store.name, reader, target_session_attrs="any"), environment={"PGPASSWORD": "reads"}))
+        fleet = Kubectl(server=replica.wait_for_error(r'url="?(http://[0-9.:]+)').group(1))
+        self.change_behind_the_back()
+
+        def names():
+            return set(fleet.run("get", "configmaps", "-A", "-o", "jsonpath={.items[*].metadata.name}", check=False).stdout.split())
+        wait_until(lambda: names() == {name for _, name in self.expected()}, 30, "the standby's copies are served")
 
 
 class Refused(PostgresCase):
