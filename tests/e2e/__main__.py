@@ -17,7 +17,8 @@ _HERE = pathlib.Path(__file__).resolve().parent
 _AT_ONCE = int(os.environ.get("TINF_E2E_AT_ONCE", "4"))
 _SECONDS = 900  # for one class; the slowest takes two minutes
 # Started first, so that none of them is left for the end.
-_LONGEST = ("Chaos", "PacketsLost", "OneOfThemFails", "FileCannotBeWritten", "InTheHandsOfBothKubectls", "WhatClientsLearn", "OneCluster", "Refusals", "Credentials", "InTheHandsOfKubectl")
+_LONGEST = ("Chaos", "PacketsLost", "OneOfThemFails", "FileCannotBeWritten", "InTheHandsOfBothKubectls", "WhatClientsLearn", "OneCluster", "Refusals", "Credentials", "InTheHandsOfKubectl",
+            "ServerIsAway", "SeveralInformers")
 
 
 if "TINF_BUILD" in os.environ:  # The classes run in another folder.
