@@ -248,6 +248,21 @@ std::optional<ServeOptions> serve_options(ServeOptions given) {
   return given;
 }
 
+// Without a broker there is nothing to follow: what remains is to serve what others keep in a store that is shared.
+void check_without_broker(const CLI::App& app, const InformerDaemonOptions& options) {
+  const bool is_replica = options.serve && wiring::is_shared_store(options.store);
+  if (!is_replica) {
+    throw CLI::RequiredError("--broker, or --serve with a --store postgresql://… that other informers keep,");
+  }
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string& group = option->get_group();
+    const bool is_of_following = group == "Broker" || group == "Output" || group == "What to follow";
+    if (option->count() == 0 || !is_of_following || option->check_name("--store")) continue;
+    throw CLI::ValidationError("--" + option->get_lnames().front(),
+                               "is for what is followed: give --broker, too, or leave it out to serve only");
+  }
+}
+
 // One line on stderr and exit code 2, or what was asked for on stdout and 0.
 int say(const CLI::App& app, const CLI::ParseError& outcome) {
   if (outcome.get_exit_code() == 0) return app.exit(outcome);

@@ -141,7 +141,7 @@ TEST_F(OptionsTest, WithoutABrokerItServesASharedStoreAndNothingElse) {
   const auto options = informer(replica);
   EXPECT_EQ(options.common.broker.url, "");
   EXPECT_EQ(options.store, "postgresql://reader@h/fleet");
-  EXPECT_EQ(options.serve->listen, "127.0.0.1:0");
+  EXPECT_EQ(options.serve->api.listen, "127.0.0.1:0");
   const auto with = [&](std::vector<std::string> more) {
     auto words = replica;
     words.insert(words.end(), more.begin(), more.end());
