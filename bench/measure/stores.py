@@ -11,7 +11,7 @@ from .peers import a_second, milliseconds
 from .programs import ask, starting
 from .report import Part, heading, judged, size, table_row
 
-_COLUMNS = {"memory": "memory", "sqlite": "SQLite", "sqlite-zstd": "SQLite, zstd", "postgres": "PostgreSQL", "postgres-zstd": "PostgreSQL, zstd"}
+_COLUMNS = {"memory": "memory", "sqlite": "SQLite", "sqlite-zstd": "SQLite, zstd", "postgres": "PostgreSQL"}
 
 
 @contextlib.contextmanager

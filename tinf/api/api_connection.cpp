@@ -29,8 +29,8 @@ bool is_local_name(std::string_view host) {
 }
 
 Status strange_name(const std::string& host) {
-  Status status =
-      Status::bad_request("called \"" + host + "\": without tokens only localhost, 127.0.0.1 and [::1] are answered");
+  Status status = Status::bad_request(
+      "called \"" + host + "\": while nobody is asked who they are, only localhost, 127.0.0.1 and [::1] are answered");
   status.code = 403;
   status.reason = "Forbidden";
   return status;

@@ -87,7 +87,8 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names, Duration& to,
       ->default_str(shown);
 }
 
-void add_common(CLI::App& app, CommonOptions& options, const std::string& shown_client_id) {
+void add_common(CLI::App& app, CommonOptions& options, const std::string& shown_client_id,
+                const std::string& broker_type) {
   app.set_config("--config", "", "A YAML file with any of these flags, by the same names")->group("General");
   app.config_formatter(std::make_shared<YamlConfig>(app));
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -98,7 +99,7 @@ void add_common(CLI::App& app, CommonOptions& options, const std::string& shown_
   app.add_option("-b,--broker", broker.url, "tcp://, mqtt://, ssl:// or mqtts:// and host:port, or host:port alone")
       ->envname("BROKER")
       ->check(valid(wiring::check_broker_url))
-      ->type_name("URL REQUIRED")
+      ->type_name(broker_type)
       ->group("Broker");
   app.add_option("--client-id", broker.client_id, "Who we are at the broker; no two processes may share one")
       ->check(valid(wire::check_client_id))
@@ -231,15 +232,11 @@ void add_serve(CLI::App& app, ServeOptions& serve) {
 }
 
 // What --serve and the flags that belong to it ask for.
-std::optional<ServeOptions> serve_options(ServeOptions given) {
+std::optional<ServeOptions> serve_options(const CLI::App& app, ServeOptions given) {
   if (given.api.listen.empty()) {
-    const bool is_meant = !given.api.certificate_file.empty() || !given.api.key_file.empty() ||
-                          !given.api.authorization_file.empty() || given.always_allow || given.asks_who_calls() ||
-                          given.api.anonymous || !given.audit_log.empty();
-    if (is_meant) {
-      throw CLI::ValidationError(
-          "the flags of the API (--tls-cert, --token-file, --authorization-file, ...) are for what is served: give "
-          "--serve too");
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->get_group() != "API" || option->count() == 0) continue;
+      throw CLI::ValidationError("--" + option->get_lnames().front(), "is for what is served: give --serve too");
     }
     return std::nullopt;
   }
@@ -291,7 +288,7 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
   ProviderDaemonOptions options;
   CLI::App app("Offers the objects of one Kubernetes cluster to informers behind a broker.", "provider");
   app.option_defaults()->always_capture_default(false);
-  add_common(app, options.common, "provider-CLUSTER");
+  add_common(app, options.common, "provider-CLUSTER", "URL REQUIRED");
   app.add_option("--cluster", options.cluster, "The cluster's name: a DNS label")
       ->type_name("NAME REQUIRED")
       ->check(valid(wire::check_cluster_name))
@@ -328,9 +325,13 @@ Parsed<ProviderDaemonOptions> parse_provider(int argc, char** argv) {
 Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "auth") return run_auth(argc - 1, argv + 1);
   InformerDaemonOptions options;
-  CLI::App app("Keeps a copy of the objects of many clusters, and prints what happens to them.", "informer");
+  CLI::App app(
+      "Keeps a copy of the objects of many clusters, prints what happens to them, and serves them as a Kubernetes API. "
+      "Without --broker it serves what others keep in a postgresql: store.",
+      "informer");
+  app.footer("informer auth can-i --help: what an authorization file allows whom");
   app.option_defaults()->always_capture_default(false);
-  add_common(app, options.common, "informer-HOST-PID");
+  add_common(app, options.common, "informer-HOST-PID", "URL");
   app.add_option("--cluster", options.clusters,
                  "A cluster to follow; may be repeated (default: every one that shows itself)")
       ->check(valid(wire::check_cluster_name))
@@ -361,8 +362,9 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
       ->capture_default_str()
       ->group("What to follow");
   std::string format;
-  app.add_option("--store-format", format,
-                 "How new objects stand in a database: json, which SQL can read, or zstd, a fifth of the size")
+  app.add_option(
+         "--store-format", format,
+         "How new objects stand in a SQLite file: json, which SQL can read, or zstd, a third to a fifth of the size")
       ->check(CLI::IsMember({"json", "zstd"}))
       ->default_str("json")
       ->group("What to follow");
@@ -387,7 +389,7 @@ Parsed<InformerDaemonOptions> parse_informer(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     refuse_passwords(argc, argv);
-    options.serve = serve_options(std::move(serve));
+    options.serve = serve_options(app, std::move(serve));
     if (!format.empty()) options.store = in_format(options.store, format);
     if (options.common.broker.url.empty()) check_without_broker(app, options);
   } catch (const CLI::ParseError& outcome) {
