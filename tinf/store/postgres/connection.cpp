@@ -21,7 +21,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr const char* kSettings =
     "SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s';"
     " SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan; SET work_mem = '32MB';"
-    " SET client_min_messages = warning;";
+    " SET client_min_messages = warning; SET default_transaction_isolation = 'read committed';";
 
 std::string_view field(const PGresult* result, int code) {
   const char* text = PQresultErrorField(result, code);

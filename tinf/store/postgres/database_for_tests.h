@@ -45,10 +45,17 @@ struct TestDatabase {
   std::int64_t number(const std::string& sql) const { return std::stoll(query(sql).back()); }
 };
 
+// What is there, or what was said instead as the reason why the test fails.
+template <class T>
+T there(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
 // Tests over one database, with as many stores as they like.
 struct DatabaseTest : ::testing::Test {
   std::unique_ptr<FleetStore> open_store(PostgresOptions options = PostgresOptions()) {
-    return open_postgres_fleet_store(loop.runtime(), database.uri(), options).value();
+    return there(open_postgres_fleet_store(loop.runtime(), database.uri(), options));
   }
   Result<void> apply(Store& copy, std::vector<WatchEvent> events) {
     return loop.await(copy.apply(batch_of(std::move(events), ++position)));

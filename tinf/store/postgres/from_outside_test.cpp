@@ -14,7 +14,7 @@ using ::testing::SizeIs;
 struct PostgresFromOutside : DatabaseTest {
   void open() {
     store = open_store();
-    copy = store->open("c1", configmaps()).value();
+    copy = there(store->open("c1", configmaps()));
   }
   void close() {
     copy = nullptr;
@@ -117,7 +117,7 @@ TEST_F(PostgresFromOutside, InAnotherLifeVersionsGoOnFarAboveAndOlderOnesExpireA
   watching = nullptr;
   quiet = nullptr;
   copy = nullptr;
-  copy = store->open("c1", configmaps()).value();
+  copy = there(store->open("c1", configmaps()));
   EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("n1", 100))}));
 }
 
@@ -152,7 +152,7 @@ TEST_F(PostgresFromOutside, TheLogIsCutALittleWithEveryWriteAndItsBytesAreCounte
   PostgresOptions options;
   options.retained_changes = 50;
   store = open_store(options);
-  copy = store->open("c1", configmaps()).value();
+  copy = there(store->open("c1", configmaps()));
   for (int round = 0; round < 300; ++round)
     ASSERT_TRUE(apply(*copy, {WatchEvent::modified(state("n" + std::to_string(round % 3), round))}));
   EXPECT_LE(database.number("SELECT count(*) FROM change"), 60);

@@ -13,6 +13,7 @@ namespace {
 constexpr std::chrono::milliseconds kFirstRetry(100);
 constexpr std::chrono::milliseconds kLongestRetry(3000);
 constexpr std::chrono::minutes kSayAgain(1);
+constexpr std::chrono::milliseconds kWithoutNotice(300);
 
 }  // namespace
 
@@ -44,7 +45,7 @@ void Listener::run() {
     try {
       if (!connection_) connect();
       turn();
-      wait(common_.settings.poll);
+      wait(is_told_ ? common_.settings.poll : std::min(common_.settings.poll, kWithoutNotice));
     } catch (const Failure& failure) {
       fail(failure);
       wait(std::min(kLongestRetry, kFirstRetry * (1 << std::min(failures_, 5U))));
@@ -77,9 +78,9 @@ void Listener::connect() {
     common_.lease.enter(*fresh);
     renew_at_ = {};
   }
-  // A standby hears of no notification: there, what is new is looked for.
-  if (!fresh->run("SELECT pg_is_in_recovery()").flag(0, 0))
-    fresh->run_script("LISTEN " + fresh->quoted_name(common_.settings.schema));
+  // A standby takes no LISTEN: there it is looked more often.
+  is_told_ = fresh->parameter("in_hot_standby") != "on";
+  if (is_told_) fresh->run_script("LISTEN " + fresh->quoted_name(common_.settings.schema));
   connection_ = std::move(fresh);
 }
 

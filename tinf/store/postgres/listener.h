@@ -79,6 +79,7 @@ class Listener {
   StoreVersion version_ = 0;  // Read up to here.
   std::int64_t roster_ = -1;
   std::string life_;
+  bool is_told_ = false;  // By notifications.
   bool is_away_ = false;
   unsigned failures_ = 0;  // In a row.
   SteadyTime renew_at_{};

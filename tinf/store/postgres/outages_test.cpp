@@ -27,8 +27,8 @@ struct PostgresOutage : ::testing::Test {
   }
 
   void open() {
-    store = open_postgres_fleet_store(loop.runtime(), server->uri(database)).value();
-    copy = store->open("c1", configmaps()).value();
+    store = there(open_postgres_fleet_store(loop.runtime(), server->uri(database)));
+    copy = there(store->open("c1", configmaps()));
   }
   Result<void> add(const std::string& name) {
     return loop.await(copy->apply(batch_of({WatchEvent::added(state(name, 1))})));
@@ -102,14 +102,14 @@ TEST_F(PostgresOutage, WhileItIsAwayWhoeverAsksIsToldAtOnceAndAfterwardsAllGoesO
 
 TEST_F(PostgresOutage, OneThatIsAwayAtFirstIsWaitedFor) {
   server->stop();
-  store = open_postgres_fleet_store(loop.runtime(), server->uri(database)).value();
+  store = there(open_postgres_fleet_store(loop.runtime(), server->uri(database)));
   EXPECT_EQ(store->reachable().error().code, Code::Unavailable);
   EXPECT_EQ(store->open("c1", configmaps()).error().code, Code::Unavailable);
   EXPECT_EQ(loop.await(store->list(FleetQuery())).error().code, Code::Unavailable);
   EXPECT_EQ(store->watch("configmaps", 0, {}).error().code, Code::Unavailable);
   server->start();
   ASSERT_TRUE(comes([&] { return store->reachable().has_value(); }));
-  copy = store->open("c1", configmaps()).value();
+  copy = there(store->open("c1", configmaps()));
   EXPECT_TRUE(add("a"));
 }
 
@@ -204,16 +204,16 @@ TEST_F(PostgresDoor, ARightThatIsMissingIsNamedByTheGrantThatGivesIt) {
   database.query("GRANT SELECT ON ALL TABLES IN SCHEMA tinf TO " + role);
   EXPECT_THAT(refused(uri_of(role)).message, HasSubstr("may not write all of the schema tinf"));
   database.query("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tinf TO " + role);
-  const auto store = open_postgres_fleet_store(loop.runtime(), uri_of(role)).value();
-  const auto copy = store->open("c1", configmaps()).value();
+  const auto store = there(open_postgres_fleet_store(loop.runtime(), uri_of(role)));
+  const auto copy = there(store->open("c1", configmaps()));
   EXPECT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
 }
 
 TEST_F(PostgresDoor, ARoleThatOwnsItsSchemaNeedsNoMore) {
   const std::string role = new_role();
   database.query("CREATE SCHEMA tinf AUTHORIZATION " + role);
-  const auto store = open_postgres_fleet_store(loop.runtime(), uri_of(role)).value();
-  const auto copy = store->open("c1", configmaps()).value();
+  const auto store = there(open_postgres_fleet_store(loop.runtime(), uri_of(role)));
+  const auto copy = there(store->open("c1", configmaps()));
   EXPECT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
   EXPECT_THAT(listed(*store), SizeIs(1));
 }

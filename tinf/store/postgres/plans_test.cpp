@@ -85,7 +85,7 @@ class Plans : public ::testing::Environment {
 TEST(PostgresPlans, TellWhatReadsAWholeTable) {
   TestDatabase database;
   testing::RealTime loop;
-  const auto store = open_postgres_fleet_store(loop.runtime(), database.uri()).value();
+  const auto store = there(open_postgres_fleet_store(loop.runtime(), database.uri()));
   const auto plan_of = [&](const std::string& sql) {
     std::string plan;
     for (const std::string& line : database.query("SET enable_seqscan = off; EXPLAIN " + sql)) plan += line + "\n";
@@ -100,7 +100,7 @@ TEST(PostgresPlans, TellWhatReadsAWholeTable) {
 TEST(PostgresPlans, FindWhatSqlUsersLookForByNameLabelAndOwner) {
   TestDatabase database;
   testing::RealTime loop;
-  const auto store = open_postgres_fleet_store(loop.runtime(), database.uri()).value();
+  const auto store = there(open_postgres_fleet_store(loop.runtime(), database.uri()));
   const auto plan_of = [&](const std::string& sql) {
     std::string plan;
     for (const std::string& line : database.query("SET enable_seqscan = off; EXPLAIN " + sql)) plan += line + "\n";

@@ -383,7 +383,7 @@ std::vector<FleetScope> PostgresFleetStore::scopes() const {
 
 Result<std::unique_ptr<PostgresFleetStore>> open_store(Runtime& runtime, const std::string& uri,
                                                        const PostgresOptions& options, bool only_reads) {
-  auto target = Target::parse(uri);
+  auto target = Target::parse(uri, !only_reads);
   if (!target) return target.error();
   PostgresSettings settings;
   settings.schema = options.schema;

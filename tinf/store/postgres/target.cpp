@@ -13,16 +13,11 @@ namespace {
 
 constexpr int kLongestConnect = 60;  // Seconds.
 
-// Where the URI says nothing of them, nor the environment: a peer that is gone is found within half a minute, a standby
-// is passed over, and the server's list of sessions says who this is.
+// Where the URI says nothing of them, nor the environment: a peer that is gone is found within half a minute,
+// and the server's list of sessions says who this is.
 const std::vector<std::pair<const char*, const char*>> kDefaults = {
-    {"keepalives_idle", "10"},
-    {"keepalives_interval", "5"},
-    {"keepalives_count", "3"},
-    {"tcp_user_timeout", "20000"},
-    {"client_encoding", "UTF8"},
-    {"fallback_application_name", "transport-informer"},
-    {"target_session_attrs", "read-write"},
+    {"keepalives_idle", "10"},     {"keepalives_interval", "5"}, {"keepalives_count", "3"},
+    {"tcp_user_timeout", "20000"}, {"client_encoding", "UTF8"},  {"fallback_application_name", "transport-informer"},
 };
 
 std::vector<std::string> split(const std::string& list) {
@@ -57,7 +52,7 @@ std::string shown(const Given& given) {
 
 }  // namespace
 
-Result<Target> Target::parse(const std::string& uri) {
+Result<Target> Target::parse(const std::string& uri, bool takes_writes) {
   char* why = nullptr;
   const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfoParse(uri.c_str(), &why),
                                                                                PQconninfoFree);
@@ -79,9 +74,10 @@ Result<Target> Target::parse(const std::string& uri) {
     if (parsed.ec == std::errc() && seconds > 0) target.connect_seconds_ = std::clamp(seconds, 1, kLongestConnect);
   }
   for (const auto& [name, value] : kDefaults) {
-    const bool said_elsewhere = std::string(name) == "target_session_attrs" && std::getenv("PGTARGETSESSIONATTRS");
-    if (!said_elsewhere) given.emplace(name, value);
+    given.emplace(name, value);
   }
+  if (takes_writes && std::getenv("PGTARGETSESSIONATTRS") == nullptr)
+    given.emplace("target_session_attrs", "read-write");
   const auto hosts = split(of(given, "host", "PGHOST")), addresses = split(of(given, "hostaddr", "PGHOSTADDR"));
   const auto ports = split(of(given, "port", "PGPORT"));
   const std::size_t count = std::max(hosts.size(), addresses.size());

@@ -14,7 +14,8 @@ class Target {
   using Parameters = std::vector<std::pair<std::string, std::string>>;  // As PQconnectdbParams() takes them.
 
   // Any URI that libpq understands. Invalid: it is none; the message does not repeat it, as a password may stand in it.
-  static Result<Target> parse(const std::string& uri);
+  // `takes_writes`: of several hosts the one that does, unless the URI says otherwise.
+  static Result<Target> parse(const std::string& uri, bool takes_writes = true);
 
   // "postgresql://user@host:port/database", as far as the URI says; never a password.
   const std::string& name() const { return name_; }

@@ -37,7 +37,7 @@ struct PostgresViews : DatabaseTest {
   void put(const std::string& cluster, const Resource& resource, const std::vector<std::string>& bodies) {
     Scope scope;
     scope.resource = resource;
-    const auto copy = store->open(cluster, scope).value();
+    const auto copy = there(store->open(cluster, scope));
     std::vector<WatchEvent> events;
     for (const std::string& body : bodies) events.push_back(WatchEvent::added(Object::parse(body).value()));
     ASSERT_TRUE(apply(*copy, std::move(events)));
