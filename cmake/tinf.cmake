@@ -24,12 +24,13 @@ function(tinf_library name)
   target_precompile_headers(tinf_${name} REUSE_FROM tinf_pch)
 endfunction()
 
-# tinf_tests(<folder> test sources … [USES folders …] [LINKS libraries …]): one program, each test known to ctest.
+# tinf_tests(<folder> test sources … [WHOLE] [USES folders …] [LINKS libraries …]): one program, each test known to ctest;
+# WHOLE: run as one, as its tests share a server that takes seconds to start.
 function(tinf_tests name)
   if(NOT TINF_BUILD_TESTS)
     return()
   endif()
-  cmake_parse_arguments(arg "" "" "USES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "WHOLE" "" "USES;LINKS" ${ARGN})
   add_executable(${name}_test ${arg_UNPARSED_ARGUMENTS})
   list(TRANSFORM arg_USES PREPEND tinf_)
   if(TARGET tinf_${name})
@@ -37,7 +38,12 @@ function(tinf_tests name)
   endif()
   target_link_libraries(${name}_test PRIVATE ${arg_USES} ${arg_LINKS} GTest::gmock GTest::gtest_main tinf_flags)
   target_precompile_headers(${name}_test REUSE_FROM tinf_test_pch)
-  gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120 LABELS unit)
+  if(arg_WHOLE)
+    add_test(NAME ${name}_test COMMAND ${name}_test)
+    set_tests_properties(${name}_test PROPERTIES TIMEOUT 600 LABELS unit)
+  else()
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120 LABELS unit)
+  endif()
 endfunction()
 
 # tinf_daemon(<name> [USES folders …]): daemons/<name>/main.cpp as bin/<name>.

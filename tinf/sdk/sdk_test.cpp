@@ -520,7 +520,7 @@ TEST_F(ThroughABroker, AStoreThatThereIsNotIsNamedWithThoseThereAre) {
   const auto informer = Informer::open(Cluster::open(where).value(), query, wrong);
   ASSERT_FALSE(informer);
   EXPECT_EQ(informer.error().code, Code::Invalid);
-  EXPECT_THAT(informer.error().message, HasSubstr("\"disk:\"; use memory: or memory:?compress=true"));
+  EXPECT_THAT(informer.error().message, HasSubstr("\"disk:\" in memory; use memory: or memory:?compress=true"));
 }
 
 TEST_F(ThroughABroker, ATransformedCopyIsNotTakenForADamagedOne) {

@@ -73,6 +73,8 @@ class Plans : public ::testing::Environment {
       if (!statements.insert(plan.substr(text, plan.find("(cost=") - text)).second) continue;
       EXPECT_THAT(whole_readings(plan), ::testing::IsEmpty()) << plan;
     }
+    const auto& all = *::testing::UnitTest::GetInstance();
+    if (all.test_to_run_count() < all.total_test_count()) return;  // Some were chosen by hand.
     EXPECT_GT(statements.size(), 5u) << "the server tells its plans";
   }
 

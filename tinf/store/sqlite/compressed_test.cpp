@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tinf/store/sqlite/connection.h"
+#include "tinf/store/sqlite/database.h"
 #include "tinf/store/sqlite/folder_for_tests.h"
 #include "tinf/store/sqlite/sqlite_fleet_store.h"
 #include "tinf/testing/real_time.h"
@@ -99,6 +99,36 @@ TEST_F(CompressedFile, ShowsAFrameThatSomebodyAlteredAsADifference) {
   repair.version = ResourceVersion("1");
   ASSERT_TRUE(loop_.await(copy_->apply(std::move(repair))));
   expect(1);
+}
+
+// Later frames use it, whatever became of the work that it was made for.
+TEST(Dictionary, OfATransactionThatFailedIsStoredWithTheNextOne) {
+  const Folder folder;
+  testing::RealTime loop;
+  database::BodyOptions options;
+  options.format = database::BodyFormat::Zstd;
+  options.learn_from_bytes = 16 << 10;
+  database::Bodies bodies(options);
+  auto file = Database::open(
+                  folder.file(), bodies, [](Connection&, bool) {}, [] {})
+                  .value();
+  Work fails;
+  fails.write = [](Connection& connection) {
+    for (int i = 0; i < kObjects; ++i) {
+      const ObjectPtr object = state(i, 1);
+      Query query = connection.query("/*test*/ SELECT ?");
+      query.bind_body("pods", object->raw());
+    }
+    throw Failure{Error(Code::Invalid, "on purpose"), false};
+  };
+  EXPECT_FALSE(loop.await(file->write(std::move(fails))));
+  ASSERT_EQ(bodies.unstored().size(), 1u);
+  Work nothing;
+  nothing.write = [](Connection&) {};
+  EXPECT_TRUE(loop.await(file->write(std::move(nothing))));
+  EXPECT_TRUE(bodies.unstored().empty());
+  EXPECT_EQ(Connection(folder.file(), Connection::Mode::ReadOnly).number("/*test*/ SELECT count(*) FROM dictionary"),
+            1);
 }
 
 }  // namespace

@@ -73,8 +73,8 @@ class Connection {
   bool has_moved();  // The file's name leads elsewhere.
   bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
-  // Outlives the connection; without them bodies are text. Those of them that are not stored yet are stored by
-  // keep_dictionaries(), in the transaction of what they were used for.
+  // Outlives the connection; without them bodies are text. Those of their dictionaries that are not stored yet
+  // are stored by keep_dictionaries(), in every transaction until one of them succeeds.
   void use(database::Bodies& bodies) { bodies_ = &bodies; }
   void keep_dictionaries();
 

@@ -295,7 +295,6 @@ void Copy::remove(Connection& connection, History& history, const Row& row) {
 }
 
 void Copy::keep(Connection& connection) {
-  connection.keep_dictionaries();
   connection
       .query(
           "UPDATE scope SET api_version = ?, wanted = ?, position = ?, count = ?, sum_high = ?, sum_low = ?"

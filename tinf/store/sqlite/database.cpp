@@ -169,7 +169,9 @@ void Database::carry_out(const std::vector<Work*>& together) {
   }
   Transaction transaction(*writing_, "BEGIN IMMEDIATE");
   for (const Work* one : together) one->write(*writing_);
+  writing_->keep_dictionaries();  // Whichever work they were made for, also one that has failed: frames name them.
   transaction.commit();
+  bodies_.stored();
 }
 
 std::unique_ptr<Connection> Database::borrow() const {

@@ -20,7 +20,6 @@ Work work_on(Shared& shared, std::shared_ptr<Copy> copy, std::function<void(Conn
   work.done = [&shared, copy, moved] {
     if (copy->stored()) shared.resources_changed = true;
     shared.history.stored();
-    shared.bodies.stored();
     if (*moved) shared.changed.insert(CopyName{copy->collection(), copy->cluster()});
   };
   return work;
