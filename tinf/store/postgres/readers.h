@@ -21,7 +21,7 @@ class Readers {
   // Runs on the calling thread, which may block, on a connection that nobody else uses meanwhile. The caller may be
   // the event loop, which has others to serve: a server that is silent is given up sooner than elsewhere.
   template <class Function>
-  auto read(Function function, std::chrono::milliseconds patience = std::chrono::seconds(4)) const
+  auto read(Function function, std::chrono::milliseconds patience = std::chrono::seconds(2)) const
       -> Result<decltype(function(std::declval<Connection&>()))> {
     try {
       Borrowed connection(*this);
