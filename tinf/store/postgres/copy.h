@@ -37,6 +37,16 @@ class Copy {
     const std::lock_guard guard(mutex_);
     stored_ = std::move(state);
   }
+  // From now on its cluster is held under this token; what is written under another one does not tell the state.
+  void hold_under(std::string token) {
+    const std::lock_guard guard(mutex_);
+    token_ = std::move(token);
+  }
+  // Of a write under `token` that is committed: another one may have taken the cluster since, and this process again.
+  void stored_under(const std::string& token, CopyState state) {
+    const std::lock_guard guard(mutex_);
+    if (token_ == token) stored_ = std::move(state);
+  }
 
   // A write has failed, and may be stored all the same: the next one asks what is. True once.
   void make_uncertain() { uncertain_ = true; }
@@ -51,7 +61,8 @@ class Copy {
   std::atomic<bool> uncertain_ = false;
   std::atomic<bool> doubtful_ = false;
   mutable std::mutex mutex_;
-  CopyState stored_;  // Under mutex_.
+  CopyState stored_;   // Under mutex_, as the next.
+  std::string token_;  // Of the lease; empty: its cluster was never taken.
 };
 
 }  // namespace tinf::postgres

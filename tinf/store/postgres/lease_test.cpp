@@ -5,6 +5,7 @@
 
 #include "tinf/store/postgres/connection.h"
 #include "tinf/store/postgres/database_for_tests.h"
+#include "tinf/store/postgres/writer.h"
 
 namespace tinf::postgres {
 namespace {
@@ -117,6 +118,83 @@ TEST_F(PostgresLease, WhoLostItsLeaseAndGotItBackTakesItsClustersAnew) {
   EXPECT_FALSE(one->held_by_another("c1"));
   copy = there(one->open("c1", configmaps()));
   EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("a", 2))}));
+}
+
+// The parts that write, by themselves: what the lease does meanwhile is up to the test.
+struct PostgresWriter : PostgresLease {
+  PostgresWriter() {
+    common.lease.enter(connection);
+    common.lease.take(connection, {"c1"});
+    common.health.up();
+    copy->hold_under(common.lease.token());
+  }
+  ConnectionOptions in_schema() const {
+    ConnectionOptions options;
+    options.schema = "tinf";
+    return options;
+  }
+  Work bringing(ObjectPtr object) const {
+    Work work;
+    work.cluster = "c1";
+    work.token = common.lease.token();
+    CopyChange& change = work.change.emplace();
+    change.copy = copy;
+    change.scope = configmaps();
+    change.events = {WatchEvent::modified(std::move(object))};
+    return work;
+  }
+  Result<void> carry_out(Work work) {
+    try {
+      writer.carry_out({&work});
+      return Result<void>();
+    } catch (const Failure& failure) {
+      return failure.error;
+    }
+  }
+  CopyState nothing() const {
+    CopyState state;
+    state.resource = configmaps().resource;
+    return state;
+  }
+
+  Common common{Target::parse(database.uri()).value(), PostgresSettings(), "by itself"};
+  Connection connection{common.target, in_schema(), nullptr};
+  const std::shared_ptr<Copy> copy = std::make_shared<Copy>("c1", "configmaps", nothing());
+  Writer writer{common};
+};
+
+TEST_F(PostgresWriter, WhatWasDraftedUnderALeaseThatIsLostIsNotWrittenUnderTheNextOne) {
+  ASSERT_TRUE(carry_out(bringing(state("a", 1))));
+  const std::string first = common.lease.token();
+  Connection locking(common.target, in_schema(), nullptr);
+  locking.run_script("BEGIN; LOCK TABLE object IN ACCESS EXCLUSIVE MODE");
+  Result<void> written;
+  std::thread writing([&, work = bringing(state("a", 2))]() mutable { written = carry_out(std::move(work)); });
+  EXPECT_TRUE(comes([&] {
+    return database.number(
+               "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+               " AND datname = current_database()") > 0;
+  }));
+  database.query("DELETE FROM process WHERE id = '" + first + "'");
+  common.lease.lose(first);
+  common.lease.enter(connection);
+  common.lease.take(connection, {"c1"});
+  locking.run_script("COMMIT");
+  writing.join();
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, Code::Conflict);
+  EXPECT_EQ(database.query("SELECT name, resource_version FROM objects"), std::vector<std::string>{"a|1"});
+  EXPECT_NE(common.lease.token(), first);
+  EXPECT_FALSE(common.lease.token().empty()) << "the new lease is not lost with the old one";
+}
+
+TEST_F(PostgresWriter, AStateIsNotToldOfAWriteUnderAnotherLease) {
+  CopyState state = nothing();
+  state.position = "7";
+  copy->stored_under("another one", state);
+  EXPECT_EQ(copy->state().position, "");
+  copy->stored_under(common.lease.token(), state);
+  EXPECT_EQ(copy->state().position, "7");
 }
 
 TEST_F(PostgresLease, ALeaseIsRenewedInTheBackground) {

@@ -75,6 +75,7 @@ class PostgresFleetStore final : public FleetStore {
   void post(std::function<void()> function);
   void on_news(const News& news);
   void on_committed(const Committed& committed);
+  void on_lost();
   void on_away(const std::string& trouble);
   bool learn(const News::CopyRow& row);
   bool forget_others(const News& news);
@@ -124,7 +125,7 @@ PostgresFleetStore::PostgresFleetStore(Runtime& runtime, Target target, Postgres
       readers_(common_),
       listener_(common_,
                 {[this](News news) { post([this, news = std::move(news)] { on_news(news); }); },
-                 [this] { post([this] { held_.clear(); }); },
+                 [this] { post([this] { on_lost(); }); },
                  [this](std::string trouble) { post([this, trouble = std::move(trouble)] { on_away(trouble); }); }}),
       commits_(kRowsTogether, [this](const std::vector<Work*>& together) { writer_.carry_out(together); },
                {[this] {
@@ -185,6 +186,7 @@ bool PostgresFleetStore::learn(const News::CopyRow& row) {
       held != held_.end() && held->second.is_loaded && holds(row.name.cluster))
     return false;
   KnownCopy& one = known(row.name.cluster, row.name.collection, row.state.resource);
+  if (one.open && one.token == common_.lease.token()) return false;  // What it was opened with is newer.
   const CopyState before = one.copy->state();
   one.copy->stored(row.state);
   return !one.open && (is_there(before) != is_there(row.state) || before.resource != row.state.resource);
@@ -215,6 +217,11 @@ void PostgresFleetStore::on_committed(const Committed& committed) {
   versions_.notify();
   version_gauge_->set(static_cast<double>(version()));
   if (committed.resources_changed) clusters_changed();
+}
+
+// What was taken under the new lease by now stays.
+void PostgresFleetStore::on_lost() {
+  std::erase_if(held_, [token = common_.lease.token()](const auto& entry) { return entry.second.token != token; });
 }
 
 void PostgresFleetStore::on_away(const std::string& trouble) {
@@ -276,8 +283,11 @@ Result<void> PostgresFleetStore::take(const std::string& cluster) {
   });
   if (!taken) return taken.error();
   if (common_.lease.holder_of(cluster)) return common_.lease.refusal(common_.target.name(), cluster);
-  for (const News::CopyRow& row : taken->copies)
-    known(cluster, row.name.collection, row.state.resource).copy->stored(row.state);
+  for (const News::CopyRow& row : taken->copies) {
+    const auto& copy = known(cluster, row.name.collection, row.state.resource).copy;
+    copy->hold_under(taken->token);  // First: what is written under an older one is no news from here on.
+    copy->stored(row.state);
+  }
   held_[cluster] = Held{taken->token, true};
   return Result<void>();
 }
@@ -290,6 +300,7 @@ Result<std::unique_ptr<Store>> PostgresFleetStore::open(const std::string& clust
   KnownCopy& one = known(cluster, collection, scope.resource);
   one.open = true;
   one.token = held_[cluster].token;
+  one.copy->hold_under(one.token);
   auto close = [this, cluster, collection] {
     KnownCopy& closed = copies_[{cluster, collection}];
     closed.open = false;
@@ -310,6 +321,7 @@ Task<Result<void>> PostgresFleetStore::forget(std::string cluster, Resource reso
   Work work;
   work.cluster = cluster;
   work.token = held_[cluster].token;
+  found->second.copy->hold_under(work.token);
   work.rows = found->second.copy->fingerprint().count + 1;
   work.subject = found->second.copy.get();
   CopyChange& change = work.change.emplace();
@@ -329,9 +341,11 @@ Task<Result<void>> PostgresFleetStore::put_cluster(FleetCluster cluster) {
   work.cluster = cluster.name;
   if (holds(cluster.name)) work.token = held_[cluster.name].token;
   work.known = cluster;
+  const std::string token = common_.lease.token();
   auto done = co_await commits_.write(std::move(work));
   if (!done) co_return done;
-  if (!holds(cluster.name)) held_[cluster.name] = Held{common_.lease.token(), false};
+  // Under another token than before nobody can tell which of them it was taken under.
+  if (!holds(cluster.name) && token == common_.lease.token()) held_[cluster.name] = Held{token, false};
   FleetCluster& now = clusters_[cluster.name];
   const bool is_news = now != cluster;
   now = std::move(cluster);

@@ -257,6 +257,8 @@ Connection& Writer::connection() {
   return *connection_;
 }
 
+// All of it under one token, read once: a process that was taken out meanwhile and entered anew holds its clusters
+// under another one, and what was found out before does not count any more.
 void Writer::carry_out(const std::vector<Work*>& together) {
   const std::string token = common_.lease.token();
   for (const Work* work : together) {
@@ -268,16 +270,16 @@ void Writer::carry_out(const std::vector<Work*>& together) {
   }
   try {
     Connection& to = connection();
-    take_clusters(to, together);
+    take_clusters(to, together, token);
     std::vector<CopyChange*> changes;
     for (Work* work : together) {
       if (work->change) changes.push_back(&*work->change);
     }
     auto drafts = make_drafts(to, changes);
-    store(to, together, drafts);
+    store(to, together, drafts, token);
     for (Draft& draft : drafts) {
       if (draft.before.resource != draft.after.resource) committed_.resources_changed = true;
-      draft.change->copy->stored(std::move(draft.after));
+      draft.change->copy->stored_under(token, std::move(draft.after));
     }
   } catch (const Failure& failure) {
     if (failure.error.code == Code::Conflict && failure.of_the_database) common_.lease.lose(token);
@@ -294,7 +296,7 @@ void Writer::carry_out(const std::vector<Work*>& together) {
   }
 }
 
-void Writer::take_clusters(Connection& connection, const std::vector<Work*>& together) {
+void Writer::take_clusters(Connection& connection, const std::vector<Work*>& together, const std::string& token) {
   std::vector<std::string> names;
   for (const Work* work : together) {
     if (work->token.empty()) names.push_back(work->cluster);
@@ -302,13 +304,19 @@ void Writer::take_clusters(Connection& connection, const std::vector<Work*>& tog
   if (names.empty()) return;
   std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
-  common_.lease.take(connection, names);
+  if (common_.lease.take(connection, names) != token) {
+    throw Failure{
+        Error(Code::Conflict, "database " + common_.target.name() +
+                                  ": this process was entered anew among those that write; it is tried again"),
+        false};
+  }
   for (const std::string& name : names) {
     if (common_.lease.holder_of(name)) throw Failure{common_.lease.refusal(common_.target.name(), name), false};
   }
 }
 
-void Writer::store(Connection& connection, const std::vector<Work*>& together, std::vector<Draft>& drafts) {
+void Writer::store(Connection& connection, const std::vector<Work*>& together, std::vector<Draft>& drafts,
+                   const std::string& token) {
   std::uint64_t versions = 0, bytes = 0, is_listed_anew = 0;
   Array clusters = texts();
   for (const Work* work : together) {
@@ -321,7 +329,7 @@ void Writer::store(Connection& connection, const std::vector<Work*>& together, s
     if (draft.is_listed_anew()) is_listed_anew = 1;
   }
   Values held, claim;
-  held.add(common_.lease.token()).add(std::move(clusters));
+  held.add(token).add(std::move(clusters));
   connection.send_quietly("SELECT hold($1, $2)", held);
   const std::uint64_t cut = kCutAtLeast + 2 * versions;
   const bool claims = versions > 0 || is_listed_anew > 0;

@@ -56,8 +56,9 @@ class Writer {
 
  private:
   Connection& connection();
-  void take_clusters(Connection& connection, const std::vector<Work*>& together);
-  void store(Connection& connection, const std::vector<Work*>& together, std::vector<Draft>& drafts);
+  void take_clusters(Connection& connection, const std::vector<Work*>& together, const std::string& token);
+  void store(Connection& connection, const std::vector<Work*>& together, std::vector<Draft>& drafts,
+             const std::string& token);
 
   Common& common_;
   std::unique_ptr<Connection> connection_;
