@@ -21,7 +21,11 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr const char* kSettings =
     "SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s';"
     " SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan; SET work_mem = '32MB';"
-    " SET client_min_messages = warning; SET default_transaction_isolation = 'read committed';";
+    " SET client_min_messages = warning; SET default_transaction_isolation = 'read committed';"
+    // Who is cut off is missed within half a minute; over a socket of the machine these say nothing.
+    " SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;";
+// For what no other limit finds, above all that a large first set takes.
+constexpr const char* kNewerSettings = " SET transaction_timeout = '10min';";  // From PostgreSQL 17 on.
 
 std::string_view field(const PGresult* result, int code) {
   const char* text = PQresultErrorField(result, code);
@@ -77,8 +81,8 @@ Connection::Connection(const Target& target, ConnectionOptions options, const In
                   true};
   }
   if (PQsetnonblocking(handle_.get(), 1) != 0) fail_broken(PQerrorMessage(handle_.get()));
-  run_script(kSettings + std::string(" SET search_path = ") + quoted_name(options_.schema) + ", pg_temp; " +
-             options_.settings);
+  run_script(kSettings + std::string(server_version() >= 170000 ? kNewerSettings : "") +
+             " SET search_path = " + quoted_name(options_.schema) + ", pg_temp; " + options_.settings);
   if (PQenterPipelineMode(handle_.get()) != 1) fail_broken(PQerrorMessage(handle_.get()));
 }
 
@@ -150,6 +154,7 @@ void Connection::fail_broken(const std::string& words) {
 
 void Connection::fail(const PGresult* result) {
   const std::string_view state = field(result, PG_DIAG_SQLSTATE);
+  in_parts_ = false;
   // Without a state it is libpq itself that speaks: the connection is gone.
   if (state.empty()) fail_broken(PQresultErrorMessage(result));
   Failure failure = failure_of(name_, state, field(result, PG_DIAG_MESSAGE_PRIMARY));
@@ -196,6 +201,7 @@ void Connection::send(const char* sql, const Values& values, Awaited answer) {
     if (PQsendPrepare(handle_.get(), statement->second.c_str(), sql, count, types.data()) != 1)
       fail_broken(PQerrorMessage(handle_.get()));
     awaited_.push_back(Awaited::Preparation);
+    if (in_parts_) synchronise();
   }
   std::vector<const char*> bytes;
   std::vector<int> lengths, formats;
@@ -208,7 +214,18 @@ void Connection::send(const char* sql, const Values& values, Awaited answer) {
                           1) != 1)
     fail_broken(PQerrorMessage(handle_.get()));
   awaited_.push_back(answer);
+  if (in_parts_) synchronise();
   if (values.bytes() > kLarge) flush();
+}
+
+void Connection::begin() {
+  in_parts_ = true;
+  send_quietly("BEGIN");
+}
+
+void Connection::commit() {
+  send_quietly("COMMIT");
+  in_parts_ = false;
 }
 
 // Until all that was sent is on its way, so that no more than one large statement waits in memory. Both directions at

@@ -72,6 +72,12 @@ class Connection {
   void send(const char* sql, const Values& values = Values()) { send(sql, values, Awaited::Statement); }
   // The same of what gives no answer that receive() is to return.
   void send_quietly(const char* sql, const Values& values = Values()) { send(sql, values, Awaited::Nothing); }
+  // A transaction whose statements are each synchronised: where this process stops in its midst, frozen or cut off, the
+  // server waits for its next statement, and ends it by its idle_in_transaction_session_timeout. In what is sent
+  // without these two it would wait in the midst of one, for ever. An error in it takes it all back, and commit() with
+  // it.
+  void begin();
+  void commit();
   // The answer to the statement that was sent first of those not answered. Ends the pipeline where it has not ended.
   // A statement that fails throws; those behind it are not run, and their answers are gone.
   Rows receive();
@@ -93,6 +99,7 @@ class Connection {
   const Error& broken_because() const { return *broken_; }
   // False: it broke while nobody used it.
   bool alive();
+  // Also where its end is not known.
   bool in_transaction() const { return PQtransactionStatus(handle_.get()) != PQTRANS_IDLE; }
 
   // For LISTEN. True: another session has notified since the last call. Takes what has arrived, and does not wait.
@@ -132,6 +139,7 @@ class Connection {
   std::deque<const char*> preparing_;            // Of those, the ones that the server has not said yes to.
   unsigned statements_ = 0;                      // Ever prepared.
   std::deque<Awaited> awaited_;
+  bool in_parts_ = false;  // Between begin() and commit().
   Handle handle_;
 };
 

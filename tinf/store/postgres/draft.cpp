@@ -285,8 +285,9 @@ std::vector<Draft> make_drafts(Connection& connection, const std::vector<CopyCha
   std::vector<std::pair<Draft*, EventPlayer>> players;
   for (Draft& draft : drafts) {
     draft.after = draft.before;
-    if (draft.change->kind == CopyChange::Kind::Apply && draft.change->copy->was_doubted())
-      count_anew(connection, draft);
+    if (draft.change->kind != CopyChange::Kind::Apply) continue;
+    draft.change->counts_anew = draft.change->copy->was_doubted();
+    if (draft.change->counts_anew) count_anew(connection, draft);
   }
   for (Draft& draft : drafts) {
     if (draft.change->kind == CopyChange::Kind::Apply) {

@@ -309,13 +309,19 @@ PageSoFar read_slice(Connection& connection, Progress& progress, const FleetQuer
   return so_far;
 }
 
-std::optional<FleetObject> read_object(Connection& connection, const std::string& collection, const FleetPlace& place) {
+std::optional<FleetObject> read_object(Connection& connection, Progress& progress, const std::string& collection,
+                                       const FleetPlace& place) {
+  const StoreVersion told = progress.version();
   Values values;
   values.add(collection).add(place.key.namespace_name).add(place.key.name).add(place.cluster);
-  const Rows rows = connection.run(
+  ask_now(connection);  // First: what is read then is not older.
+  connection.send(
       "SELECT o.version, o.body FROM cluster c JOIN scope s ON s.cluster = c.id AND s.collection = $1"
       " JOIN object o ON o.scope = s.id AND o.namespace = $2 AND o.name = $3 WHERE c.name = $4",
       values);
+  (void)hear_now(connection, progress, told);
+  const Rows rows = connection.receive();
+  connection.finish();
   if (rows.size() == 0) return std::nullopt;
   FleetObject found;
   found.cluster = place.cluster;

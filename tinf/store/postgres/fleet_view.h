@@ -20,7 +20,8 @@ using database::PageSoFar;
 PageSoFar read_slice(Connection& connection, Progress& progress, const FleetQuery& query, PageSoFar so_far,
                      std::size_t rows);
 
-std::optional<FleetObject> read_object(Connection& connection, const std::string& collection, const FleetPlace& place);
+std::optional<FleetObject> read_object(Connection& connection, Progress& progress, const std::string& collection,
+                                       const FleetPlace& place);
 
 // The next changes after `from`, at most `limit`; of these clusters, or of all. Expired and Unavailable as above.
 FleetBatch read_changes(Connection& connection, Progress& progress, const std::string& collection,

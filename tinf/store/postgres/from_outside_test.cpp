@@ -133,6 +133,17 @@ TEST_F(PostgresFromOutside, AnOlderStateUnderTheSameNameIsNotToldAsTheNewest) {
   EXPECT_EQ(store->watch("configmaps", told, {}).error().code, Code::Expired);
 }
 
+TEST_F(PostgresFromOutside, NoObjectIsReadOfADatabaseThatIsOlderThanWhatWasTold) {
+  open();
+  fill(1);
+  const auto get = [&] { return loop.await(store->get("configmaps", {"c1", {"default", "n0"}})); };
+  ASSERT_TRUE(get());
+  database.query("UPDATE clock SET version = version - 1");
+  const auto older = get();
+  ASSERT_FALSE(older);
+  EXPECT_EQ(older.error().code, Code::Unavailable);
+}
+
 TEST_F(PostgresFromOutside, WhatIsNotHeardOfYetIsNotCalledPresent) {
   open();
   FleetCluster cluster;

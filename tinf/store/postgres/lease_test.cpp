@@ -188,6 +188,42 @@ TEST_F(PostgresWriter, WhatWasDraftedUnderALeaseThatIsLostIsNotWrittenUnderTheNe
   EXPECT_FALSE(common.lease.token().empty()) << "the new lease is not lost with the old one";
 }
 
+TEST_F(PostgresWriter, WhoStopsInTheMidstOfATransactionIsEndedAndHoldsNobodyUp) {
+  ASSERT_TRUE(carry_out(bringing(state("a", 1))));
+  const auto before = database.number("SELECT version FROM clock");
+  ConnectionOptions options = in_schema();
+  options.settings = "SET idle_in_transaction_session_timeout = '200ms';";
+  Connection stopping(common.target, options, nullptr);
+  stopping.begin();
+  stopping.send("UPDATE clock SET version = version + 7");
+  stopping.send("SELECT octet_length($1)", Values().add(std::string(1 << 20, 'x')));  // Large: it is sent at once.
+  EXPECT_TRUE(comes([&] { return !stopping.alive(); })) << "the rest never comes";
+  EXPECT_TRUE(carry_out(bringing(state("a", 2))));
+  EXPECT_EQ(database.number("SELECT version FROM clock"), before + 1);
+}
+
+TEST_F(PostgresWriter, AfterAFailureTheNextWriteAsksAndCountsWhatIsStored) {
+  ASSERT_TRUE(carry_out(bringing(state("a", 1))));
+  Work forgetting = bringing(state("a", 1));
+  forgetting.change->kind = CopyChange::Kind::Forget;
+  forgetting.change->only_if_empty = true;
+  EXPECT_FALSE(carry_out(std::move(forgetting)));
+  EXPECT_TRUE(copy->was_uncertain());
+  Work next = bringing(state("a", 2));
+  copy->doubt();
+  database.query("DELETE FROM process");
+  EXPECT_EQ(carry_out(std::move(next)).error().code, Code::Conflict);
+  EXPECT_TRUE(copy->was_uncertain());
+  EXPECT_TRUE(copy->was_doubted());
+}
+
+TEST_F(PostgresWriter, WhatHasNoRowInTheDatabaseIsNotCalledStored) {
+  database.query("DELETE FROM cluster");
+  const auto refused = carry_out(bringing(state("a", 1)));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("cluster c1 is not in it any more"));
+}
+
 TEST_F(PostgresWriter, AStateIsNotToldOfAWriteUnderAnotherLease) {
   CopyState state = nothing();
   state.position = "7";

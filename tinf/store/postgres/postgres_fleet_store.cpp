@@ -99,8 +99,8 @@ class PostgresFleetStore final : public FleetStore {
   database::WatchFeeds feeds_;
   bool is_opening_ = false;            // There are no other threads yet.
   const std::shared_ptr<bool> alive_;  // For what other threads have posted.
+  Listener listener_;                  // Outlives those that read, who wake it.
   Readers readers_;
-  Listener listener_;
   Commits commits_;
 };
 
@@ -122,11 +122,11 @@ PostgresFleetStore::PostgresFleetStore(Runtime& runtime, Target target, Postgres
           },
           [this] { return common_.progress.floor(); }),
       alive_(std::make_shared<bool>(true)),
-      readers_(common_),
       listener_(common_,
                 {[this](News news) { post([this, news = std::move(news)] { on_news(news); }); },
                  [this] { post([this] { on_lost(); }); },
                  [this](std::string trouble) { post([this, trouble = std::move(trouble)] { on_away(trouble); }); }}),
+      readers_(common_),
       commits_(kRowsTogether, [this](const std::vector<Work*>& together) { writer_.carry_out(together); },
                {[this] {
                   listener_.notify();
@@ -354,8 +354,9 @@ Task<Result<void>> PostgresFleetStore::put_cluster(FleetCluster cluster) {
 }
 
 Task<Result<std::optional<FleetObject>>> PostgresFleetStore::get(std::string collection, FleetPlace place) const {
-  auto function = [collection = std::move(collection), place = std::move(place)](Connection& connection) {
-    return read_object(connection, collection, place);
+  auto function = [&progress = const_cast<Progress&>(common_.progress), collection = std::move(collection),
+                   place = std::move(place)](Connection& connection) {
+    return read_object(connection, progress, collection, place);
   };
   co_return co_await readers_.read_elsewhere(std::move(function));
 }

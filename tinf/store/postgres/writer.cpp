@@ -1,5 +1,5 @@
-// A transaction is sent in one piece: from where it holds the clock, nobody waits for a way over the network. Rows go
-// as arrays, a thousand to a statement.
+// A transaction is sent in one go: from where it holds the clock, nobody waits for a way over the network and back.
+// Rows go as arrays, a thousand to a statement.
 #include "tinf/store/postgres/writer.h"
 
 #include <algorithm>
@@ -284,7 +284,9 @@ void Writer::carry_out(const std::vector<Work*>& together) {
   } catch (const Failure& failure) {
     if (failure.error.code == Code::Conflict && failure.of_the_database) common_.lease.lose(token);
     for (Work* work : together) {
-      if (work->change && failure.of_the_database) work->change->copy->make_uncertain();
+      if (!work->change) continue;
+      work->change->copy->make_uncertain();
+      if (std::exchange(work->change->counts_anew, false)) work->change->copy->doubt();
     }
     if (!connection_ || !connection_->usable()) {
       connection_ = nullptr;
@@ -324,12 +326,18 @@ void Writer::store(Connection& connection, const std::vector<Work*>& together, s
     if (work->known) is_listed_anew = 1;
   }
   for (const Draft& draft : drafts) {
+    if (draft.before.row == 0 && draft.change->kind != CopyChange::Kind::Forget) {
+      throw Failure{Error(Code::Conflict, "database " + common_.target.name() + ": cluster " +
+                                              draft.change->copy->cluster() + " is not in it any more"),
+                    true};
+    }
     versions += draft.versions();
     bytes += draft.replaced_bytes();
     if (draft.is_listed_anew()) is_listed_anew = 1;
   }
   Values held, claim;
   held.add(token).add(std::move(clusters));
+  connection.begin();
   connection.send_quietly("SELECT hold($1, $2)", held);
   const std::uint64_t cut = kCutAtLeast + 2 * versions;
   const bool claims = versions > 0 || is_listed_anew > 0;
@@ -366,6 +374,7 @@ void Writer::store(Connection& connection, const std::vector<Work*>& together, s
     connection.send("SELECT s.collection, c.name FROM scope s JOIN cluster c ON c.id = s.cluster WHERE s.version > $1",
                     since);
   }
+  connection.commit();
   if (!claims) return connection.finish();
   const Rows claimed = connection.receive();
   const std::optional<Rows> gone = cuts ? std::optional(connection.receive()) : std::nullopt;

@@ -26,6 +26,7 @@ struct CopyChange {
   std::vector<WatchEvent> events;
   ResourceVersion version;
   bool only_if_empty = false;
+  bool counts_anew = false;  // The copy was doubted: it is again, unless this is stored.
 };
 
 struct Work : database::WorkBase {
