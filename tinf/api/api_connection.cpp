@@ -1,6 +1,7 @@
 // Boost.Beast reads requests and frames answers.
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
+#include <exception>
 
 #include "tinf/api/api_listener.h"
 
@@ -11,6 +12,8 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t kMostWarnings = 8;
+constexpr std::size_t kLongestWarning = 1024;        // It may quote what a client has made up.
+constexpr std::size_t kMostWarningBytes = 4 * 1024;  // Of an answer; clients refuse heads that are too large.
 constexpr std::size_t kFirstRead = 4096;
 constexpr std::size_t kSliceBytes = 256 * 1024;  // For which a client has the write timeout.
 
@@ -36,18 +39,31 @@ Status strange_name(const std::string& host) {
   return status;
 }
 
+// As a quoted-string has it; what is too long ends in dots, in front of a character.
+std::string quoted(std::string_view text) {
+  constexpr std::string_view kCut = "...";
+  std::string quoted;
+  std::size_t whole = 0;  // Up to where it may be cut.
+  for (const char c : text) {
+    const bool continues = (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+    if (!continues && quoted.size() + kCut.size() <= kLongestWarning) whole = quoted.size();
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    if (quoted.size() > kLongestWarning) return quoted.substr(0, whole) += kCut;
+  }
+  return quoted;
+}
+
 // RFC 7234's 299, as kube-apiserver writes it and clients show it.
 template <class Head>
 void set_warnings(Head& head, const std::vector<std::string>& warnings) {
   std::size_t count = 0;
+  std::size_t bytes = 0;
   for (const auto& warning : warnings) {
-    if (++count > kMostWarnings) break;
-    std::string quoted;
-    for (const char c : warning) {
-      if (c == '"' || c == '\\') quoted += '\\';
-      quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-    head.insert(http::field::warning, "299 - \"" + quoted + "\"");
+    const std::string text = quoted(warning);
+    bytes += text.size();
+    if (++count > kMostWarnings || bytes > kMostWarningBytes) break;
+    head.insert(http::field::warning, "299 - \"" + text + "\"");
   }
 }
 
@@ -70,6 +86,17 @@ std::string text(boost::beast::string_view view) {
 }
 
 }  // namespace
+
+Task<void> ApiListener::guarded(Task<void> connection) {
+  try {
+    co_await std::move(connection);
+  } catch (const boost::system::system_error& failure) {
+    if (failure.code() == asio::error::operation_aborted) throw;  // The server stops.
+    log_.error("a connection was closed: its answer failed", {{"reason", failure.what()}});
+  } catch (const std::exception& failure) {
+    log_.error("a connection was closed: its answer failed", {{"reason", failure.what()}});
+  }
+}
 
 Task<void> ApiListener::serve_plain(tcp::socket socket) {
   Entry entry(open_, socket);
@@ -260,6 +287,7 @@ Task<void> ApiListener::stream_out(Stream& stream, Entry& entry, ResponseStream&
   } deafen(ear);
 
   error_code failure;
+  std::exception_ptr bug;
   try {
     while (!failure && !ear->heard) {
       entry.await_nothing();  // A watch waits as long as it likes.
@@ -282,6 +310,8 @@ Task<void> ApiListener::stream_out(Stream& stream, Entry& entry, ResponseStream&
       }
     }
   } catch (const boost::system::system_error&) {  // The server stops.
+  } catch (const std::exception&) {
+    bug = std::current_exception();
   }
   if ((failure || !entry.why_closed().empty()) && exchange != nullptr) exchange->was_cut(std::string(why_ended(entry)));
   // The ear's read uses the stream: it ends before the stream does, whatever happens.
@@ -289,6 +319,7 @@ Task<void> ApiListener::stream_out(Stream& stream, Entry& entry, ResponseStream&
   entry.socket().shutdown(tcp::socket::shutdown_send, failure);
   entry.socket().close(failure);
   while (!ear->heard) co_await asio::post(entry.socket().get_executor(), asio::use_awaitable);
+  if (bug) std::rethrow_exception(bug);
 }
 
 }  // namespace tinf::api

@@ -141,7 +141,7 @@ Task<void> ApiListener::run() {
         continue;
       }
       socket.set_option(tcp::no_delay(true), failure);
-      tasks_.spawn(tls_ ? serve_tls(std::move(socket), tls_) : serve_plain(std::move(socket)));
+      tasks_.spawn(guarded(tls_ ? serve_tls(std::move(socket), tls_) : serve_plain(std::move(socket))));
     }
   } catch (const boost::system::system_error&) {  // This task was cancelled.
   }

@@ -73,6 +73,8 @@ class ApiListener {
   Result<void> load_tokens();
   Result<void> load_authorization();
   void say_refused();
+  // Whatever goes wrong in one connection ends that one alone.
+  Task<void> guarded(Task<void> connection);
   Task<void> serve_plain(tcp::socket socket);
   Task<void> serve_tls(tcp::socket socket, std::shared_ptr<ssl::context> context);
   template <class Stream>

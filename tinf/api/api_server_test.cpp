@@ -263,6 +263,32 @@ TEST_F(ApiServerTest, WhatIsNoRequestIsRefusedOrCloses) {
   EXPECT_THAT(ask("/api/v1/pods"), HasSubstr("200 OK"));
 }
 
+TEST_F(ApiServerTest, WhatAWarningQuotesOfARequestIsCut) {
+  start();
+  const auto head_of = [&](const std::string& name) {
+    const auto answer = ask("/api/v1/namespaces/" + name + "/pods");
+    return answer.substr(0, answer.find("\r\n\r\n"));
+  };
+  const auto plain = head_of(std::string(33'000, 'a'));
+  EXPECT_THAT(plain, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(plain, HasSubstr("aaa...\""));
+  EXPECT_LT(plain.size(), 1500u);
+  // Quoting makes it no longer, and no character is cut in two.
+  EXPECT_LT(head_of(std::string(33'000, '"')).size(), 1500u);
+  std::string umlauts;
+  for (int i = 0; i < 5000; ++i) umlauts += "%C3%A4";
+  EXPECT_THAT(head_of(umlauts), HasSubstr("\xC3\xA4...\""));
+  EXPECT_THAT(head_of("c1." + std::string(60'000, 'a')), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(ApiServerTest, AnAnswerThatThrowsEndsItsOwnConnectionAlone) {
+  options.not_ready = []() -> std::string { throw std::length_error("too long"); };
+  start();
+  EXPECT_EQ(ask("/readyz"), "");
+  EXPECT_THAT(time.log_lines().back(), HasSubstr("too long"));
+  EXPECT_THAT(ask("/api/v1/pods"), StartsWith("HTTP/1.1 200"));
+}
+
 TEST_F(ApiServerTest, RequestsThatComeBeforeTheirTurnWait) {
   start();
   auto socket = connect();
