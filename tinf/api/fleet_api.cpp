@@ -11,7 +11,9 @@
 namespace tinf::api {
 namespace {
 
-constexpr std::size_t kMostNames = 10;  // In a message.
+constexpr std::size_t kMostNames = 10;           // In a message.
+constexpr std::size_t kMostClusters = 1000;      // That one request names.
+constexpr std::size_t kMostUnknownClusters = 6;  // That one answer warns of, so that other warnings have room.
 
 // The types of the events that clients look for beside an object, as `kubectl describe` does, whether they are followed
 // or not.
@@ -45,6 +47,7 @@ Status nothing_yet(const Resource& resource) {
   return status;
 }
 
+// Sorted, no doubles.
 std::vector<std::string> names_in(std::string_view text) {
   std::vector<std::string> names;
   while (!text.empty()) {
@@ -52,6 +55,9 @@ std::vector<std::string> names_in(std::string_view text) {
     if (comma != 0) names.emplace_back(text.substr(0, comma));
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
   }
+  std::ranges::sort(names);
+  const auto doubles = std::ranges::unique(names);
+  names.erase(doubles.begin(), doubles.end());
   return names;
 }
 
@@ -251,6 +257,11 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
     if (path && directory_.clusters().empty()) co_return ApiResponse(nothing_yet(path->resource));
     if (!directory_.knows(cluster)) co_return ApiResponse(no_such_cluster(cluster, sight));
   } else if (const auto names = names_in(target.query.get("clusters")); !names.empty()) {
+    if (names.size() > kMostClusters) {
+      co_return ApiResponse(Status::bad_request("clusters: " + std::to_string(names.size()) +
+                                                " names are too many: at most " + std::to_string(kMostClusters) +
+                                                " are allowed"));
+    }
     narrow(target.query, names);
   }
   View& view = view_of(cluster);
@@ -380,7 +391,6 @@ void FleetApi::warn(const View& view, const ResourcePath& path, const Query& que
   const auto type = view.resources.catalog().find(path.resource);
   if (type == nullptr) return;
   std::vector<std::string> asked = names_in(query.get("clusters"));
-  std::ranges::sort(asked);
   if (!view.cluster.empty()) {
     asked = {view.cluster};
   } else if (type->info.namespaced ? path.in_namespace : !path.name.empty()) {
@@ -394,9 +404,11 @@ void FleetApi::warn(const View& view, const ResourcePath& path, const Query& que
     }
     asked = {parts->first};
   }
+  std::size_t unknown = 0;
   for (const auto& name : asked) {
-    const bool is_there = directory_.knows(name) && sight.knows(name);
-    if (!is_there) response.warnings.push_back(no_such_cluster(name, sight).message);
+    if (directory_.knows(name) && sight.knows(name)) continue;
+    if (++unknown > kMostUnknownClusters) break;
+    response.warnings.push_back(no_such_cluster(name, sight).message);
   }
   auto away = directory_.away(type->collection);
   std::erase_if(away, [&](const std::string& name) { return !sight.shows(name); });

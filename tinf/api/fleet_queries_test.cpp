@@ -55,6 +55,28 @@ TEST_F(FleetQueriesTest, FindsByTextOnAllPathsInAllFormsAndWithSelectors) {
   EXPECT_THAT(refusal("/api/v1/pods?search=" + std::string(400, 'a')), HasSubstr("search: 400 bytes"));
 }
 
+TEST_F(FleetQueriesTest, ASelectorAsksSoMuchAndNoMore) {
+  put("c1", "Pod", "default/a");
+  const auto many = [](const std::string& name, std::size_t count) {
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) text += (i == 0 ? "" : ",") + name + std::to_string(i) + "!%3Dx";
+    return text;
+  };
+  EXPECT_EQ(listed("/api/v1/pods?fieldSelector=" + many("spec.f", 32)).size(), 1u);
+  EXPECT_THAT(refusal("/api/v1/pods?fieldSelector=" + many("spec.f", 33)),
+              HasSubstr("fieldSelector: 33 requirements are too many: at most 32"));
+  EXPECT_THAT(refusal("/api/v1/pods?watch=1&fieldSelector=" + many("spec.f", 33)), HasSubstr("at most 32"));
+  EXPECT_EQ(listed("/api/v1/pods?labelSelector=" + many("l", 63) + ",app+notin+(a,b,c)").size(), 1u);
+  EXPECT_THAT(refusal("/api/v1/pods?labelSelector=" + many("l", 65)),
+              HasSubstr("labelSelector: 65 requirements are too many: at most 64"));
+  std::string clusters = "c1,c1,c1";
+  for (int i = 0; i < 999; ++i) clusters += ",x" + std::to_string(i);
+  const auto some = get("/api/v1/pods?clusters=" + clusters);
+  EXPECT_EQ(names(some).size(), 1u);
+  EXPECT_EQ(some.warnings.size(), 6u);
+  EXPECT_THAT(refusal("/api/v1/pods?clusters=c2," + clusters), HasSubstr("clusters: 1001 names are too many"));
+}
+
 TEST_F(FleetQueriesTest, FindsWhatAnObjectOwns) {
   const auto own = [&](const std::string& cluster, const std::string& name, const std::string& uid) {
     EventBatch batch;

@@ -30,6 +30,25 @@ bool is_offered(const ResourceType& type, std::string_view path) {
 // The longest text that can be found is the key of a label: a domain, a slash and a name.
 constexpr std::size_t kLongestSearch = 253 + 1 + 63;
 constexpr std::size_t kLongestOwner = 128;
+// Each is looked at in each object, a field by a walk through its bytes.
+constexpr std::size_t kMostFields = 32;
+constexpr std::size_t kMostLabels = 64;
+
+// Of a selector that was parsed. Commas in parentheses stand between values.
+std::size_t requirements_in(std::string_view labels) {
+  bool in_values = false;
+  std::size_t count = 1;
+  for (const char c : labels) {
+    if (c == '(' || c == ')') in_values = c == '(';
+    if (c == ',' && !in_values) ++count;
+  }
+  return count;
+}
+
+Status too_many(const std::string& selector, std::size_t count, std::size_t most) {
+  return Status::bad_request(selector + ": " + std::to_string(count) + " requirements are too many: at most " +
+                             std::to_string(most) + " are allowed");
+}
 
 Answer<void> check_search(const std::string& search, const std::string& owner) {
   if (search.size() > kLongestSearch) {
@@ -57,7 +76,11 @@ Answer<Selection> Selection::parse(const ResourceTypePtr& type, const ResourcePa
   if (!labels) return Status::bad_request("unable to parse requirement: " + labels.error().message);
   auto fields = FieldSelector::parse(query.get("fieldSelector"));
   if (!fields) return Status::bad_request("unable to parse the field selector: " + fields.error().message);
-  for (const auto field : fields->paths()) {
+  const auto paths = fields->paths();
+  if (paths.size() > kMostFields) return too_many("fieldSelector", paths.size(), kMostFields);
+  const auto count = requirements_in(query.get("labelSelector"));
+  if (count > kMostLabels) return too_many("labelSelector", count, kMostLabels);
+  for (const auto field : paths) {
     if (!is_offered(*type, field)) {
       return Status::bad_request("field label not supported: " + std::string(field) + " (of " + type->collection + ")");
     }

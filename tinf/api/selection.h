@@ -15,8 +15,8 @@ bool is_of_version(const ResourceType& type, const Object& object);
 
 class Selection {
  public:
-  // 400: a selector cannot be read, or names a field that this resource does not offer. `search` and `owner` are read
-  // of mirrored types alone; elsewhere they are, as for a kube-apiserver, words without meaning.
+  // 400: a selector cannot be read, asks too much, or names a field that this resource does not offer. `search` and
+  // `owner` are read of mirrored types alone; elsewhere they are, as for a kube-apiserver, words without meaning.
   static Answer<Selection> parse(const ResourceTypePtr& type, const ResourcePath& path, const Query& query);
 
   // But for search and owner, which are the reader's to look at.
