@@ -186,6 +186,7 @@ Task<bool> ApiListener::serve_request(Stream& stream, Entry& entry, boost::beast
     }
     co_return false;
   }
+  if (entry.is_retired()) co_return false;  // While it came.
   auto& message = parser.get();
   ApiRequest request;
   request.method = text(message.method_string());

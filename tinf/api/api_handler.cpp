@@ -69,6 +69,12 @@ void ApiHandler::use(std::shared_ptr<const AuthorizationPolicy> policy) {
   cut_watches();
 }
 
+// Also those that are being opened, which nobody has in hand yet: handle() sees to them.
+void ApiHandler::cut_watches() {
+  ++cuts_;
+  served_->cut_watches();
+}
+
 Task<ApiResponse> ApiHandler::handle(ApiRequest request) {
   Target target = Target::parse(request.target);
   const std::string path = target.path;
@@ -76,8 +82,10 @@ Task<ApiResponse> ApiHandler::handle(ApiRequest request) {
     co_return co_await health(request, std::string(below));
   }
   auto exchange = ledger_->open(request, question_of(request.method, target));
+  const auto cuts = cuts_;
   auto response = co_await answer(request, std::move(target), *exchange);
   const bool is_watch = response.stream != nullptr && !response.stream->ends_by_itself();
+  if (is_watch && cuts_ != cuts) response.stream->cut();  // Who asked may be nobody any more.
   // A watch goes out as it is: every event at once.
   if (!is_watch) response = co_await in_form(request, std::move(response), path);
   exchange->answers(response.status, is_watch);
@@ -137,14 +145,17 @@ Task<ApiResponse> ApiHandler::answer(ApiRequest& request, Target target, Exchang
     const std::string why = "User \"" + who->user + "\" cannot impersonate resource \"users\" in API group \"\"";
     co_return ApiResponse(Status::forbidden(users, request.impersonated, why + " at the cluster scope", {}));
   }
+  const std::string user = authenticator_.is_open() ? std::string() : who->user;
   const bool is_watch = question.verb == "watch";
-  auto place = limits_.take(authenticator_.is_open() ? std::string() : who->user, is_watch);
+  // A watch that is being opened is work as a list is.
+  auto opening = limits_.take(user, false);
+  auto place = is_watch && opening != nullptr ? limits_.take(user, true) : opening;
   if (place == nullptr) {
     ledger_->was_throttled();
     exchange.was_throttled();
     co_return ApiResponse(Status::too_many_requests("too many requests, please try again later"));
   }
-  exchange.holds(std::move(place));
+  exchange.holds(std::move(place), std::move(opening));
   request.access = std::make_shared<const Access>(std::move(*who), policy_);
   if (const auto verdict = served_->judge(request, question); verdict.refusal) {
     exchange.was_refused();

@@ -1,6 +1,7 @@
 // ApiHandler: the whole API without sockets: a request in, its answer out.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "tinf/api/authenticator.h"
@@ -45,7 +46,7 @@ class ApiHandler {
 
   // Forgets the history, so that watches and pages from before expire.
   void compact() { served_->compact(); }
-  void cut_watches() { served_->cut_watches(); }
+  void cut_watches();
   std::size_t open_watches() const { return served_->open_watches(); }
 
  private:
@@ -66,6 +67,7 @@ class ApiHandler {
   Authenticator authenticator_;
   RequestLimits limits_;
   std::shared_ptr<const AuthorizationPolicy> policy_;
+  std::uint64_t cuts_ = 0;  // How often watches were ended.
 };
 
 }  // namespace tinf::api

@@ -68,6 +68,7 @@ void Exchange::was_refused() {
 void Exchange::answers(int code, bool is_watch) {
   code_ = code;
   is_watch_ = is_watch;
+  opening_.reset();
   if (is_watch) ledger_->began(*this);
 }
 

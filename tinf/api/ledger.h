@@ -34,7 +34,11 @@ class Exchange {
   void was_refused();
   void was_throttled() { decision_ = "throttle"; }
   void is_of_resource(std::string label) { resource_ = std::move(label); }  // For metrics: of a bounded set.
-  void holds(RequestLimits::Place place) { place_ = std::move(place); }
+  // `place` to the end, `opening` until it answers().
+  void holds(RequestLimits::Place place, RequestLimits::Place opening) {
+    place_ = std::move(place);
+    opening_ = std::move(opening);
+  }
 
   // What is about to be sent. A watch is told of at its start, too.
   void answers(int code, bool is_watch);
@@ -60,6 +64,7 @@ class Exchange {
   bool is_watch_ = false;
   std::uint64_t bytes_ = 0;
   RequestLimits::Place place_;
+  RequestLimits::Place opening_;
 };
 
 // Confined to the runtime's strand.

@@ -221,7 +221,8 @@ void add_serve(CLI::App& app, ServeOptions& serve) {
       ->type_name("FILE")
       ->check(valid(check_not_empty))
       ->group("API");
-  app.add_option("--max-requests-inflight", of.limits.requests, "Requests that are worked on at once, without watches")
+  app.add_option("--max-requests-inflight", of.limits.requests,
+                 "Requests that are worked on at once, of watches those that are being opened")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}))
       ->capture_default_str()
       ->group("API");
