@@ -360,8 +360,8 @@ class FileWasAltered(FaultCase):
                    change(f"UPDATE object SET body = 'nothing' {key} 'old-00100'"),
                    change(f"UPDATE object SET name = 'aa-mine' {key} 'old-00120'"),
                    change(f"DELETE FROM object {key} 'old-00199'"),
-                   change("INSERT INTO object(scope, namespace, name, uid, resource_version, version, hash_high, hash_low, body)"
-                          " SELECT scope, namespace, 'zz-' || name, uid, resource_version, version, hash_high, hash_low, body"
+                   change("INSERT INTO object(scope, namespace, name, uid, resource_version, version, hash_high, hash_low, labels, body)"
+                          " SELECT scope, namespace, 'zz-' || name, uid, resource_version, version, hash_high, hash_low, labels, body"
                           " FROM object WHERE name < 'old-00003' AND name > 'b'")]
         self.assertEqual(altered, [1, 1, 1, 1, 3])
         informer.wait_for_error("a store differs from what was received: it is repaired", 35, since=mark)
