@@ -72,6 +72,15 @@ struct DatabaseTest : ::testing::Test {
     }
     return true;
   }
+  // The copy, as soon as this process may take the cluster: one that lost its lease first enters anew.
+  std::unique_ptr<Store> comes_to_open(FleetStore& store, const std::string& cluster) {
+    std::unique_ptr<Store> copy;
+    EXPECT_TRUE(comes([&] {
+      if (auto opened = store.open(cluster, configmaps())) copy = std::move(*opened);
+      return copy != nullptr;
+    }));
+    return copy;
+  }
   std::vector<std::string> listed(FleetReader& store, FleetQuery query = FleetQuery()) {
     query.collection = "configmaps";
     auto page = loop.await(store.list(query));

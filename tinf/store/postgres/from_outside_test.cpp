@@ -117,7 +117,7 @@ TEST_F(PostgresFromOutside, InAnotherLifeVersionsGoOnFarAboveAndOlderOnesExpireA
   watching = nullptr;
   quiet = nullptr;
   copy = nullptr;
-  copy = there(store->open("c1", configmaps()));
+  copy = comes_to_open(*store, "c1");
   EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("n1", 100))}));
 }
 

@@ -34,23 +34,28 @@ std::string Lease::token() const {
 }
 
 void Lease::enter(Connection& connection) {
-  const std::lock_guard one_at_a_time(entering_);
   if (!token().empty()) return;
   const std::string fresh = random_token();
   Values me, all;
   me.add(fresh);
   all.add(fresh).add(process_).add(static_cast<std::int64_t>(length_.count()));
   connection.send_quietly(kTakeOutTheGone, me);
-  // Of clusters that nobody holds nothing is heard.
-  connection.send_quietly(
-      "UPDATE clock SET roster = roster + 1 WHERE EXISTS (SELECT FROM cluster WHERE present AND holder IS NULL)");
-  connection.send_quietly(
-      "UPDATE cluster SET present = false, changed = (SELECT roster FROM clock) WHERE present AND holder IS NULL");
   connection.send_quietly(
       "INSERT INTO process(id, name, until) VALUES($1, $2, clock_timestamp() + $3::bigint * interval '1 ms')", all);
   connection.finish();
+  is_to_tell_ = true;
   const std::lock_guard guard(mutex_);
   token_ = fresh;
+}
+
+// Where another process writes, whose transaction may be long, it is told with the next renewal.
+void Lease::tell_what_nobody_holds(Connection& connection) {
+  const Rows clocks = connection.run(
+      "WITH held AS (SELECT FROM clock FOR UPDATE SKIP LOCKED), now AS (UPDATE clock SET roster = roster + 1"
+      " WHERE EXISTS (SELECT FROM held) AND EXISTS (SELECT FROM cluster WHERE present AND holder IS NULL)"
+      " RETURNING roster), gone AS (UPDATE cluster SET present = false, changed = now.roster FROM now"
+      " WHERE present AND holder IS NULL) SELECT count(*) FROM held");
+  is_to_tell_ = clocks.number(0, 0) == 0;
 }
 
 bool Lease::renew(Connection& connection) {
@@ -78,6 +83,7 @@ bool Lease::renew(Connection& connection) {
     lose(mine);
     enter(connection);
   }
+  if (is_to_tell_) tell_what_nobody_holds(connection);
   return lost;
 }
 
@@ -95,10 +101,15 @@ void Lease::leave(Connection& connection) {
   lose(mine);
 }
 
-std::string Lease::take(Connection& connection, std::vector<std::string> clusters) {
-  enter(connection);
+Lease::Taken Lease::take(Connection& connection, std::vector<std::string> clusters) {
   std::ranges::sort(clusters);  // In one order everywhere: two processes must not wait for each other.
   const std::string mine = token();
+  if (mine.empty()) {
+    throw Failure{Error(Code::Unavailable, "database " + connection.name() +
+                                               ": this process was not heard of for a while, and enters anew among "
+                                               "those that write; it is tried again"),
+                  true};
+  }
   Values me, names, both;
   Array list = texts();
   for (const std::string& name : clusters) list.add(name);
@@ -113,9 +124,8 @@ std::string Lease::take(Connection& connection, std::vector<std::string> cluster
       names);
   connection.send_quietly("UPDATE cluster SET holder = $2 WHERE name = ANY($1) AND holder IS NULL", both);
   connection.send(
-      "SELECT c.name, c.holder, p.name, to_char(p.until, 'HH24:MI:SS TZ') FROM cluster c JOIN process p ON p.id = "
-      "c.holder"
-      " WHERE c.name = ANY($1)",
+      "SELECT c.name, c.holder, p.name, to_char(p.until, 'HH24:MI:SS TZ') FROM cluster c LEFT JOIN process p ON p.id ="
+      " c.holder WHERE c.name = ANY($1)",
       names);
   try {
     const Rows rows = connection.receive();
@@ -125,7 +135,11 @@ std::string Lease::take(Connection& connection, std::vector<std::string> cluster
       for (const std::string& name : clusters) holders_.erase(name);
     }
     learn(rows, mine);
-    return mine;
+    Taken taken{mine, {}};
+    for (int row = 0; row < rows.size(); ++row) {
+      if (rows.text(row, 1) == mine) taken.clusters.insert(rows.string(row, 0));
+    }
+    return taken;
   } catch (const Failure& failure) {
     // The row of this process was taken out, and the clusters' reference to it is refused: it enters anew next time.
     if (failure.error.code == Code::Conflict) lose(mine);
@@ -136,7 +150,8 @@ std::string Lease::take(Connection& connection, std::vector<std::string> cluster
 void Lease::learn(const Rows& rows, const std::string& token) {
   const std::lock_guard guard(mutex_);
   for (int row = 0; row < rows.size(); ++row) {
-    if (rows.text(row, 1) != token) holders_[rows.string(row, 0)] = Holder{rows.string(row, 2), rows.string(row, 3)};
+    if (!rows.null(row, 1) && rows.text(row, 1) != token)
+      holders_[rows.string(row, 0)] = Holder{rows.string(row, 2), rows.string(row, 3)};
   }
 }
 

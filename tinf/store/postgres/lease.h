@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ class Lease {
   std::string token() const;
   std::chrono::milliseconds length() const { return length_; }
 
-  // Enters this process among the holders, if it is not there.
+  // Enters this process among the holders, if it is not there. It waits for nobody who writes. For the one thread that
+  // looks after the connection, as renew().
   void enter(Connection& connection);
   // Says that it is alive, and hears who holds what. What it finds lost is entered anew. True: it was lost.
   bool renew(Connection& connection);
@@ -37,20 +39,25 @@ class Lease {
   void lose(const std::string& token);
   void leave(Connection& connection);
 
+  struct Taken {
+    std::string token;  // Under which it was done.
+    std::set<std::string> clusters;
+  };
   // Takes of these clusters those that are nobody's, or whose process was not heard of for too long. Who has the others
-  // is learnt: holder_of(). The token that it was done under; they are this process's where holder_of() is nobody.
-  std::string take(Connection& connection, std::vector<std::string> clusters);
+  // is learnt: holder_of(). Unavailable while this process is not entered.
+  Taken take(Connection& connection, std::vector<std::string> clusters);
 
   std::optional<Holder> holder_of(const std::string& cluster) const;  // If that is another process.
   Error refusal(const std::string& database, const std::string& cluster) const;
 
  private:
+  void tell_what_nobody_holds(Connection& connection);
   void learn(const Rows& rows, const std::string& token);
 
   const std::string process_;
   const std::chrono::milliseconds length_;
 
-  std::mutex entering_;  // Held while it enters: one row for one process.
+  bool is_to_tell_ = false;  // That nothing is heard of what nobody holds. The entering thread's.
   mutable std::mutex mutex_;
   std::string token_;                      // Under mutex_, as the next.
   std::map<std::string, Holder> holders_;  // By cluster: other processes.

@@ -82,7 +82,7 @@ TEST_F(PostgresLease, WhoWasNotHeardOfWritesOverNothing) {
   copy = nullptr;
   taken = nullptr;
   other = nullptr;
-  copy = there(one->open("c1", configmaps()));
+  copy = comes_to_open(*one, "c1");
   EXPECT_EQ(copy->get({"default", "a"}).value()->resource_version(), "2");
   EXPECT_EQ(copy->size(), 1u);
   EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("a", 3))}));
@@ -116,8 +116,35 @@ TEST_F(PostgresLease, WhoLostItsLeaseAndGotItBackTakesItsClustersAnew) {
   copy = nullptr;
   EXPECT_FALSE(one->lost("c1"));
   EXPECT_FALSE(one->held_by_another("c1"));
-  copy = there(one->open("c1", configmaps()));
+  copy = comes_to_open(*one, "c1");
   EXPECT_TRUE(apply(*copy, {WatchEvent::modified(state("a", 2))}));
+}
+
+TEST_F(PostgresLease, WhatNobodyHoldsIsNotTakenForOurs) {
+  database.query(
+      "CREATE FUNCTION unchanged() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+      " CREATE TRIGGER unchanged BEFORE UPDATE ON cluster FOR EACH ROW EXECUTE FUNCTION unchanged()");
+  const auto refused = one->open("c1", configmaps());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::Conflict);
+  EXPECT_THAT(refused.error().message, HasSubstr("nobody any more"));
+  database.query("DROP TRIGGER unchanged ON cluster");
+  EXPECT_TRUE(one->open("c1", configmaps()));
+}
+
+TEST_F(PostgresLease, WhoEntersWaitsForNobodyWhoWrites) {
+  database.query("INSERT INTO cluster(name, present, known) VALUES('of nobody', true, true)");
+  ConnectionOptions options;
+  options.schema = "tinf";
+  Connection writing(Target::parse(database.uri()).value(), options, nullptr);
+  writing.run_script("BEGIN; UPDATE clock SET version = version");
+  PostgresOptions often = quiet();
+  often.lease = 900ms;
+  const auto third = open_store(often);
+  EXPECT_TRUE(third->reachable());
+  EXPECT_TRUE(third->open("c1", configmaps()));
+  writing.run_script("COMMIT");
+  EXPECT_TRUE(comes([&] { return database.number("SELECT count(*) FROM cluster WHERE present") == 0; }));
 }
 
 // The parts that write, by themselves: what the lease does meanwhile is up to the test.
@@ -222,6 +249,14 @@ TEST_F(PostgresWriter, WhatHasNoRowInTheDatabaseIsNotCalledStored) {
   const auto refused = carry_out(bringing(state("a", 1)));
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("cluster c1 is not in it any more"));
+}
+
+TEST_F(PostgresWriter, WhoIsNotEnteredTakesNothing) {
+  common.lease.lose(common.lease.token());
+  Work work;
+  work.cluster = "c2";
+  EXPECT_EQ(carry_out(std::move(work)).error().code, Code::Unavailable);
+  EXPECT_EQ(database.number("SELECT count(*) FROM cluster WHERE name = 'c2'"), 0);
 }
 
 TEST_F(PostgresWriter, AStateIsNotToldOfAWriteUnderAnotherLease) {

@@ -266,13 +266,12 @@ PostgresFleetStore::KnownCopy& PostgresFleetStore::known(const std::string& clus
 Result<void> PostgresFleetStore::take(const std::string& cluster) {
   if (const auto held = held_.find(cluster); held != held_.end() && held->second.is_loaded && holds(cluster))
     return Result<void>();
-  struct Taken {
-    std::string token;
+  struct Taken : Lease::Taken {
     std::vector<News::CopyRow> copies;
   };
   auto taken = readers_.read([&](Connection& connection) {
     Taken result;
-    result.token = common_.lease.take(connection, {cluster});
+    static_cast<Lease::Taken&>(result) = common_.lease.take(connection, {cluster});
     const Rows rows = connection.run(
         "SELECT s.collection, s.id, s.api_group, s.api_version, s.resource, s.wanted, s.position, s.count, s.sum_high,"
         " s.sum_low FROM scope s JOIN cluster c ON c.id = s.cluster WHERE c.name = $1",
@@ -281,8 +280,9 @@ Result<void> PostgresFleetStore::take(const std::string& cluster) {
       result.copies.push_back(News::CopyRow{CopyName{rows.string(row, 0), cluster}, copy_state_of(rows, row, 1)});
     return result;
   });
+  if (common_.lease.token().empty()) listener_.look();  // It was found lost.
   if (!taken) return taken.error();
-  if (common_.lease.holder_of(cluster)) return common_.lease.refusal(common_.target.name(), cluster);
+  if (!taken->clusters.contains(cluster)) return common_.lease.refusal(common_.target.name(), cluster);
   for (const News::CopyRow& row : taken->copies) {
     const auto& copy = known(cluster, row.name.collection, row.state.resource).copy;
     copy->hold_under(taken->token);  // First: what is written under an older one is no news from here on.

@@ -306,14 +306,15 @@ void Writer::take_clusters(Connection& connection, const std::vector<Work*>& tog
   if (names.empty()) return;
   std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
-  if (common_.lease.take(connection, names) != token) {
+  const Lease::Taken taken = common_.lease.take(connection, names);
+  if (taken.token != token) {
     throw Failure{
         Error(Code::Conflict, "database " + common_.target.name() +
                                   ": this process was entered anew among those that write; it is tried again"),
         false};
   }
   for (const std::string& name : names) {
-    if (common_.lease.holder_of(name)) throw Failure{common_.lease.refusal(common_.target.name(), name), false};
+    if (!taken.clusters.contains(name)) throw Failure{common_.lease.refusal(common_.target.name(), name), false};
   }
 }
 
