@@ -259,6 +259,29 @@ TEST_F(PostgresWriter, WhoIsNotEnteredTakesNothing) {
   EXPECT_EQ(database.number("SELECT count(*) FROM cluster WHERE name = 'c2'"), 0);
 }
 
+// Whoever writes may be the first to meet it: watches must not go on as if all were heard.
+TEST_F(PostgresWriter, AnotherLifeIsToldWithTheFirstTransactionInIt) {
+  ASSERT_TRUE(carry_out(bringing(state("a", 1))));
+  EXPECT_FALSE(writer.take_committed().is_anew);
+  database.query(
+      "UPDATE clock SET life = 'another one''s'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+      " WHERE pid <> pg_backend_pid() AND datname = current_database()");
+  Connection again(common.target, in_schema(), nullptr);
+  EXPECT_TRUE(comes([&] {
+    common.health.up();
+    if (common.lease.token().empty()) common.lease.enter(again);
+    try {
+      copy->hold_under(common.lease.take(again, {"c1"}).token);
+    } catch (const Failure&) {  // The other stores meet it as well, and take out whoever was there.
+      return false;
+    }
+    return carry_out(bringing(state("a", 2))).has_value();
+  }));
+  EXPECT_TRUE(writer.take_committed().is_anew);
+  ASSERT_TRUE(carry_out(bringing(state("a", 3))));
+  EXPECT_FALSE(writer.take_committed().is_anew);
+}
+
 TEST_F(PostgresWriter, AStateIsNotToldOfAWriteUnderAnotherLease) {
   CopyState state = nothing();
   state.position = "7";

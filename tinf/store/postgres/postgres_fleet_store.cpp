@@ -213,6 +213,7 @@ bool PostgresFleetStore::forget_others(const News& news) {
 
 void PostgresFleetStore::on_committed(const Committed& committed) {
   if (committed.version > 0) feeds_.heard(committed.changed, committed.version);
+  if (committed.is_anew) feeds_.doubt(committed.version);
   common_.progress.heard = feeds_.heard();
   versions_.notify();
   version_gauge_->set(static_cast<double>(version()));

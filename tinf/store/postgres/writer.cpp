@@ -253,6 +253,9 @@ Connection& Writer::connection() {
     connection_ = std::make_unique<Connection>(common_.target, options, &common_.closing);
     meet_life(*connection_, common_);
     cut_upto_ = 0;
+    std::string life = connection_->run("SELECT life FROM clock").string(0, 0);
+    is_anew_ = is_anew_ || (!life_.empty() && life_ != life);
+    life_ = std::move(life);
   }
   return *connection_;
 }
@@ -383,6 +386,7 @@ void Writer::store(Connection& connection, const std::vector<Work*>& together, s
   connection.finish();
   if (claimed.size() == 0) return;
   committed_.version = static_cast<StoreVersion>(claimed.number(0, 0));
+  committed_.is_anew = std::exchange(is_anew_, false);
   for (int row = 0; row < changed.size(); ++row)
     committed_.changed.insert(database::CopyName{changed.string(row, 0), changed.string(row, 1)});
   common_.progress.learn(committed_.version, static_cast<StoreVersion>(claimed.number(0, 1)));

@@ -40,6 +40,7 @@ struct Work : database::WorkBase {
 struct Committed {
   StoreVersion version = 0;              // 0: no object.
   std::set<database::CopyName> changed;  // Copies, by whichever process, since Progress::heard.
+  bool is_anew = false;                  // Since the last transaction another life began: anything may have changed.
   bool resources_changed = false;        // A copy is written in another version of its API than before.
 };
 
@@ -64,6 +65,8 @@ class Writer {
   Common& common_;
   std::unique_ptr<Connection> connection_;
   StoreVersion cut_upto_ = 0;  // Of the log, as far as is known.
+  std::string life_;           // Of the database, when it was last connected to.
+  bool is_anew_ = false;       // That is another one than before, which is still to be told.
   Committed committed_;
 };
 
