@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cassert>
 
@@ -11,6 +12,9 @@ namespace tinf::api {
 namespace {
 
 constexpr std::size_t kSliceBytes = 256 * 1024;  // Takes some 3 ms to compress.
+
+constexpr std::size_t kDeepest =
+    32;  // What is nested deeper is indented as this: brackets alone would grow without end.
 
 class PrettyJson final : public BodyFilter {
  public:
@@ -40,7 +44,7 @@ class PrettyJson final : public BodyFilter {
     if (c == ':') out += ' ';
     in_text_ = c == '"';
   }
-  void new_line(std::string& out) const { out.append(1, '\n').append(2 * depth_, ' '); }
+  void new_line(std::string& out) const { out.append(1, '\n').append(2 * std::min(depth_, kDeepest), ' '); }
 
   std::size_t depth_ = 0;
   bool opened_ = false;  // Nothing has come since the last bracket.

@@ -45,6 +45,12 @@ std::string gunzipped(std::string_view bytes) {
   return text;
 }
 
+TEST(PrettyJson, IsIndentedNoDeeperThanPeopleRead) {
+  std::string out;
+  pretty_json()->add(std::string(10'000, '['), out);
+  EXPECT_LT(out.size(), 10'000u * 70);
+}
+
 TEST(PrettyJson, IsIndentedAsGoDoesItWhereverItWasCut) {
   constexpr std::string_view kText = R"({"a":{},"b":[],"c":[1,{"d":"x, \"{y}\": \\"}],"e":null})";
   constexpr std::string_view kPretty = R"({

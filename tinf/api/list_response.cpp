@@ -26,7 +26,7 @@ Task<std::optional<std::string>> ListResponse::next() {
     if (!objects_.empty()) out = ",";
   }
   begun_ = true;
-  out += presentation_.items(objects_);
+  co_await presentation_.items_in_turns(objects_, out);
   objects_.clear();
   if (!pages_.more()) {
     out += Presentation::list_tail();

@@ -13,6 +13,10 @@ namespace tinf::api {
 // Of what is not bounded by who asks.
 inline constexpr std::size_t kObjectsAtOnce = 500;
 inline constexpr std::size_t kBytesAtOnce = 8 * 1024 * 1024;
+// Of a watch's first objects, which wait until a client takes them.
+inline constexpr std::size_t kWatchBytesAtOnce = 256 * 1024;
+// Of a page that is bounded by who asks: it ends there, and the next one begins.
+inline constexpr std::size_t kPageBytes = 16 * 1024 * 1024;
 
 using ReaderPtr = std::shared_ptr<VersionedReader>;  // Perhaps of somebody who outlives it all.
 

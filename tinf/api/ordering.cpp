@@ -187,7 +187,9 @@ Task<Answer<OrderedPage>> read_in_order(ObjectPages& pages, const Ordering& orde
     ObjectPtr object;
   };
   const auto before = [&](const Entry& a, const Entry& b) { return ordering.before(a.place, b.place); };
-  std::vector<Entry> best;  // A heap.
+  std::vector<Entry> best;          // A heap.
+  std::size_t bytes = 0;            // Of its objects.
+  std::optional<OrderedPlace> end;  // Once one was too many: what comes before this is still looked for.
   OrderedPage page;
   while (pages.more()) {
     auto part = co_await pages.next_part();
@@ -195,15 +197,20 @@ Task<Answer<OrderedPage>> read_in_order(ObjectPages& pages, const Ordering& orde
     for (auto& object : *part) {
       Entry entry{ordering.place_of(*object), std::move(object)};
       if (after && !ordering.before(*after, entry.place)) continue;
-      if (best.size() == most) {
+      if (end && !ordering.before(entry.place, *end)) {
         ++page.behind;
-        if (!before(entry, best.front())) continue;
-        std::ranges::pop_heap(best, before);
-        best.back() = std::move(entry);
-      } else {
-        best.push_back(std::move(entry));
+        continue;
       }
+      bytes += entry.object->raw().size();
+      best.push_back(std::move(entry));
       std::ranges::push_heap(best, before);
+      while (best.size() > most || (bytes > kPageBytes && best.size() > 1)) {
+        std::ranges::pop_heap(best, before);
+        bytes -= best.back().object->raw().size();
+        end = std::move(best.back().place);
+        best.pop_back();
+        ++page.behind;
+      }
     }
   }
   std::ranges::sort_heap(best, before);

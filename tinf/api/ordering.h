@@ -81,7 +81,8 @@ struct OrderedPage {
   OrderedPage() = default;
 };
 
-// The first `most` objects behind `after`, or from the first one on. Reads all of `pages`, and holds the page alone.
+// The first `most` objects behind `after`, or from the first one on; fewer, but one at least, where they are of more
+// than kPageBytes. Reads all of `pages`, and holds the page alone.
 Task<Answer<OrderedPage>> read_in_order(ObjectPages& pages, const Ordering& ordering, std::optional<OrderedPlace> after,
                                         std::size_t most);
 

@@ -1,6 +1,8 @@
 // Splicing rather than parsing wherever the bytes allow it; only table cells need a tree.
 #include "tinf/api/presentation.h"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
 #include <functional>
 #include <vector>
@@ -10,6 +12,10 @@
 
 namespace tinf::api {
 namespace {
+
+// Of a list, between two turns of others: some milliseconds for a Table.
+constexpr std::size_t kTurnObjects = 100;
+constexpr std::size_t kTurnBytes = 1024 * 1024;
 
 constexpr std::string_view kMetaVersion = "meta.k8s.io/v1";
 
@@ -126,7 +132,7 @@ std::string Presentation::list_head(const ListMeta& meta) {
          "\",\"metadata\":" + json_of(meta) + ",\"items\":[";
 }
 
-std::string Presentation::items(const std::vector<ObjectPtr>& objects) const {
+std::string Presentation::items(std::span<const ObjectPtr> objects) const {
   std::size_t bytes = 0;
   if (form_ == Form::Plain) {
     for (const auto& object : objects) bytes += object->raw().size() + 16;
@@ -143,6 +149,28 @@ std::string Presentation::items(const std::vector<ObjectPtr>& objects) const {
     }
   }
   return items;
+}
+
+Task<void> Presentation::items_in_turns(const std::vector<ObjectPtr>& objects, std::string& out) const {
+  std::size_t at = 0;
+  while (at < objects.size()) {
+    std::size_t end = at;
+    for (std::size_t bytes = 0; end < objects.size() && end - at < kTurnObjects && bytes < kTurnBytes; ++end) {
+      bytes += objects[end]->raw().size();
+    }
+    if (at > 0) {
+      out += ',';
+      co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+    }
+    out += items(std::span(objects).subspan(at, end - at));
+    at = end;
+  }
+}
+
+Task<std::string> Presentation::list_in_turns(const std::vector<ObjectPtr>& objects, const ListMeta& meta) {
+  std::string out = list_head(meta);
+  co_await items_in_turns(objects, out);
+  co_return out.append(list_tail());
 }
 
 std::string Presentation::list(const std::vector<ObjectPtr>& objects, const ListMeta& meta) {

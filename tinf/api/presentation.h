@@ -2,10 +2,12 @@
 // In the plain form stored bytes go out as they are, under the kind and the version of the path.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "tinf/api/request.h"
 #include "tinf/api/resource_type.h"
+#include "tinf/base/task.h"
 #include "tinf/contract/versioned_store.h"
 #include "tinf/object/object.h"
 
@@ -32,9 +34,13 @@ class Presentation {
 
   std::string object(const Object& object);
   std::string list(const std::vector<ObjectPtr>& objects, const ListMeta& meta);
+  // The same, and others have their turn while it is made.
+  Task<std::string> list_in_turns(const std::vector<ObjectPtr>& objects, const ListMeta& meta);
   // The same in parts: head, items with commas between them, tail.
   std::string list_head(const ListMeta& meta);
-  std::string items(const std::vector<ObjectPtr>& objects) const;
+  std::string items(std::span<const ObjectPtr> objects) const;
+  // Appends them.
+  Task<void> items_in_turns(const std::vector<ObjectPtr>& objects, std::string& out) const;
   static std::string_view list_tail() { return "]}"; }
 
   // One line of a watch.

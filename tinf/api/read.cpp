@@ -133,7 +133,7 @@ Task<ApiResponse> ReadApi::list(Call& call) {
   auto pages = co_await select(call);
   if (!pages) co_return ApiResponse(pages.error());
   const std::size_t limit = std::min(limit_of(call), kMostObjects);
-  auto objects = co_await pages->next(limit > 0 ? limit : kObjectsAtOnce, limit > 0 ? 0 : kBytesAtOnce);
+  auto objects = co_await pages->next(limit > 0 ? limit : kObjectsAtOnce, limit > 0 ? kPageBytes : kBytesAtOnce);
   if (!objects) co_return ApiResponse(objects.error());
   ListMeta meta;
   meta.version = pages->version();
@@ -150,7 +150,8 @@ Task<ApiResponse> ReadApi::list(Call& call) {
     if (pages->remaining().value_or(0) > 0) token.remaining = meta.remaining = pages->remaining();
     meta.continue_token = token.text();
   }
-  response.body = presentation(call).list(*objects, meta);
+  auto form = presentation(call);
+  response.body = co_await form.list_in_turns(*objects, meta);
   co_return response;
 }
 
@@ -175,8 +176,9 @@ Task<ApiResponse> ReadApi::list_in_order(Call& call) {
   if (!page) co_return ApiResponse(page.error());
   if (!bounded && page->behind > 0) {
     co_return ApiResponse(Status::bad_request(
-        "orderBy: " + std::to_string(most + page->behind) + " objects are selected, and at most " +
-        std::to_string(most) + " are put in order at once: ask for them in pages with limit, or select fewer"));
+        "orderBy: " + std::to_string(page->objects.size() + page->behind) + " objects are selected, and at most " +
+        std::to_string(most) +
+        ", of 16 MiB together, are put in order at once: ask for them in pages with limit, or select fewer"));
   }
   ListMeta meta;
   meta.version = pages->version();
@@ -190,7 +192,8 @@ Task<ApiResponse> ReadApi::list_in_order(Call& call) {
     meta.continue_token = token.text();
     if (!pages->selects_some()) meta.remaining = page->behind;
   }
-  response.body = presentation(call).list(page->objects, meta);
+  auto form = presentation(call);
+  response.body = co_await form.list_in_turns(page->objects, meta);
   co_return response;
 }
 

@@ -56,7 +56,7 @@ Task<ApiResponse> ReadApi::watch(Call& call) {
   plan.initial_version = without_version ? reader_.version() : number(version).value_or(0);
   if (streaming_list || (without_version && !call.query.has("sendInitialEvents"))) {
     ObjectPages pages(call.reader, call.of().collection, *selection, selection->query());
-    auto first = co_await pages.next_part();
+    auto first = co_await pages.next(kObjectsAtOnce, kWatchBytesAtOnce);
     if (!first) co_return ApiResponse(first.error());
     plan.initial = std::move(*first);
     plan.initial_version = pages.version();

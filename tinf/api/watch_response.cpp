@@ -74,7 +74,7 @@ Task<std::optional<std::string>> WatchResponse::next() {
     if (fill_initial(out) && !has_rest()) fill_changes(out);
     if (!out.empty()) co_return out;
     if (has_rest()) {
-      auto read = co_await plan_.rest->next_part();
+      auto read = co_await plan_.rest->next(kObjectsAtOnce, kWatchBytesAtOnce);
       if (!read) {
         over_ = true;
         co_return Presentation::error_event(read.error());
