@@ -276,8 +276,9 @@ Task<ApiResponse> FleetApi::handle(const ApiRequest& request, Target target) {
   if (path) co_await learn_columns(view, request, *path, sight);
   const Query query = target.query;
   auto reader = std::make_shared<FleetView>(fleet_, view.forms, cluster, sight.shown);
-  auto response = co_await view.resources.handle_of(request, std::move(target), std::move(reader));
-  if (path && request.method == "GET" && !query.is_true("watch")) warn(view, *path, query, sight, response);
+  const auto type = path ? type_for(view, path->resource, sight) : nullptr;
+  auto response = co_await view.resources.handle_of(request, std::move(target), std::move(reader), type);
+  if (path && request.method == "GET" && !query.is_true("watch")) warn(view, type, *path, query, sight, response);
   for (auto& warning : response.warnings) warning = readable(warning);
   co_return response;
 }
@@ -324,15 +325,27 @@ std::optional<ApiResponse> FleetApi::no_events(const View& view, const ApiReques
   return response;
 }
 
+ResourceTypePtr FleetApi::type_for(const View& view, const Resource& resource, const Sight& sight) {
+  auto type = view.resources.catalog().find(resource);
+  if (type == nullptr || sight.access == nullptr) return type;
+  const auto known = catalog_for(view.cluster, sight).find(resource);
+  if (known == nullptr) return nullptr;
+  auto made = std::make_shared<ResourceType>(*known);
+  made->columns = type->columns;  // learn_columns() has looked at who asks.
+  return made;
+}
+
 // A definition may change at any time, so it is looked at whenever its columns are to be shown; it is read anew only
 // where it has changed.
 Task<void> FleetApi::learn_columns(View& view, const ApiRequest& request, const ResourcePath& path,
                                    const Sight& sight) {
-  const auto type = view.resources.catalog().find(path.resource);
+  auto type = view.resources.catalog().find(path.resource);
   if (type == nullptr || has_built_in_columns(*type)) co_return;
   const auto form = negotiate(request.accept);
   if (!form || *form != Form::Table) co_return;
   const auto definition = co_await definition_of(view, *type, sight.known);
+  type = view.resources.catalog().find(path.resource);  // The catalog may be another one by now.
+  if (type == nullptr) co_return;
   auto& learned = view.learned[path.resource];
   const auto show = [&](const ResourceTypePtr& with_columns) {
     auto catalog = view.resources.catalog();
@@ -386,9 +399,8 @@ std::string FleetApi::home_of(const View& view, const ResourcePath& path) const 
          (path.in_namespace ? "the namespace is " : "the name is ") + parts->second;
 }
 
-void FleetApi::warn(const View& view, const ResourcePath& path, const Query& query, const Sight& sight,
-                    ApiResponse& response) const {
-  const auto type = view.resources.catalog().find(path.resource);
+void FleetApi::warn(const View& view, const ResourceTypePtr& type, const ResourcePath& path, const Query& query,
+                    const Sight& sight, ApiResponse& response) const {
   if (type == nullptr) return;
   std::vector<std::string> asked = names_in(query.get("clusters"));
   if (!view.cluster.empty()) {

@@ -55,13 +55,15 @@ class FleetApi final : public Served {
   // of its cluster that name it as the cluster does.
   void name_node_in_its_cluster(const ResourcePath& path, const Sight& sight, Query& query) const;
   Task<void> learn_columns(View& view, const ApiRequest& request, const ResourcePath& path, const Sight& sight);
+  // What the resource is to who asks: as a cluster that they may know of has it. Null: it is not served.
+  ResourceTypePtr type_for(const View& view, const Resource& resource, const Sight& sight);
   // What the definition of a custom resource is, of a cluster where that is `known`; nothing: it is not followed.
   Task<std::optional<FleetObject>> definition_of(const View& view, const ResourceType& type,
                                                  const FleetDirectory::Known& known);
   // Where what is refused here can be done.
   std::string home_of(const View& view, const ResourcePath& path) const;
-  void warn(const View& view, const ResourcePath& path, const Query& query, const Sight& sight,
-            ApiResponse& response) const;
+  void warn(const View& view, const ResourceTypePtr& type, const ResourcePath& path, const Query& query,
+            const Sight& sight, ApiResponse& response) const;
 
   // Constant after construction.
   Runtime& runtime_;

@@ -87,10 +87,10 @@ class FleetView::Watch final : public VersionedWatch {
   void cut() override { watch_->cut(); }
 
  private:
+  // Whose it is may be nothing to who watches: it is not said.
   static Error unreadable(const FleetChange& change) {
-    return Error(Code::Expired, "the state of " + change.object->key().to_string() + " of cluster " + change.cluster +
-                                    " before version " + std::to_string(change.version) +
-                                    " cannot be read any more: list again");
+    return Error(Code::Expired, "a state of cluster " + change.cluster + " before version " +
+                                    std::to_string(change.version) + " cannot be read any more: list again");
   }
 
   // Makes of a change what it is to who sees what is found alone. False: nothing.

@@ -78,18 +78,20 @@ std::string ReadApi::label_of(const AccessQuestion& question) const {
 
 Task<ApiResponse> ReadApi::handle(const ApiRequest& request, Target target) {
   ReaderPtr all(ReaderPtr{}, &reader_);
-  co_return co_await handle_of(request, std::move(target), std::move(all));
+  const auto path = ResourcePath::parse(target.path);
+  auto type = path ? catalog_.find(path->resource) : nullptr;
+  co_return co_await handle_of(request, std::move(target), std::move(all), std::move(type));
 }
 
 // Documents first; then resources.
-Task<ApiResponse> ReadApi::handle_of(const ApiRequest& request, Target target, ReaderPtr reader) {
+Task<ApiResponse> ReadApi::handle_of(const ApiRequest& request, Target target, ReaderPtr reader, ResourceTypePtr type) {
   if (!ResourcePath::parse(target.path)) {
     if (auto found = co_await document(catalog_, *schemas_, request, target)) co_return std::move(*found);
   }
   auto path = ResourcePath::parse(target.path);
   if (!path) co_return ApiResponse(Status::unknown_path());
   Call call(request, std::move(*path), std::move(target.query), std::move(reader));
-  call.type = catalog_.find(call.path.resource);
+  call.type = std::move(type);
   if (call.type == nullptr) co_return ApiResponse(Status::unknown_path());
   if (call.path.in_namespace && !call.of().info.namespaced) co_return ApiResponse(Status::unknown_path());
   if (!is_answered_by(call.of(), call.path)) co_return no_subresource(call.path);

@@ -43,8 +43,9 @@ class ReadApi : public Served {
 
   // `target`'s path is the one below the root.
   Task<ApiResponse> handle(const ApiRequest& request, Target target) override;
-  // The same, read of `reader`: a part of what there is.
-  Task<ApiResponse> handle_of(const ApiRequest& request, Target target, ReaderPtr reader);
+  // The same, read of `reader`: a part of what there is. The resource that the path names is as `type` says, null: it
+  // is not served.
+  Task<ApiResponse> handle_of(const ApiRequest& request, Target target, ReaderPtr reader, ResourceTypePtr type);
   // What is there to be discovered, as if `catalog` were all that is served, and `schemas` told all of it. Nothing:
   // another path.
   Task<std::optional<ApiResponse>> document(ResourceCatalog catalog, SchemaSource& schemas, const ApiRequest& request,
