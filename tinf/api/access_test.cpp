@@ -342,6 +342,27 @@ TEST_F(AccessTest, NewRulesEndWatchesThatTheyMightNotAllow) {
   EXPECT_EQ(get("some", "/api/v1/pods").status, 401);
 }
 
+TEST_F(AccessTest, WhatAResourceIsIsTheWordOfAClusterThatOneMayReadOf) {
+  FleetCluster hidden;
+  hidden.name = "c0";  // The first one, whose word is taken where all is seen.
+  hidden.present = true;
+  hidden.offer = {info("", "pods", "Trap", false)};
+  ASSERT_TRUE(time.await(store.put_cluster(hidden)));
+  Scope scope;
+  scope.resource = hidden.offer[0].resource;
+  copies["c0/pods"] = store.open("c0", scope).value();
+  EXPECT_THAT(keys(get("some", "/api/v1/namespaces/c1.shop/pods")), ElementsAre("c1.shop/one"));
+  EXPECT_THAT(get("some", "/api/v1/pods").body, HasSubstr(R"("kind":"PodList")"));
+  EXPECT_THAT(get("all", "/api/v1/pods").body, HasSubstr(R"("kind":"TrapList")"));
+}
+
+TEST_F(AccessTest, WhatOneMayKnowOfIsNotForTheCachesOfOthers) {
+  const auto found =
+      send("some", "GET", "/apis", "", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+  EXPECT_EQ(found.status, 200);
+  EXPECT_THAT(found.headers, ::testing::Contains(::testing::Pair("Cache-Control", "private")));
+}
+
 TEST_F(AccessTest, NewRulesEndAWatchThatIsBeingOpened) {
   std::optional<ApiResponse> watch;
   const auto open = [&]() -> Task<void> {
@@ -513,7 +534,7 @@ struct ReviewTest : ::testing::Test {
   }
   // "jane", "nobody", or the status' code.
   std::string ask(const std::string& token) {
-    auto found = time.await(tokens.find(token));
+    auto found = time.await(tokens.find(token, "10.0.0.1"));
     if (!found) return std::to_string(found.error().code);
     return *found ? (*found)->user : "nobody";
   }
@@ -549,20 +570,26 @@ TEST_F(ReviewTest, AYesIsRememberedForTenSecondsANoForThreeAndNoAnswerNotAtAll) 
 
 TEST_F(ReviewTest, ManyWithOneTokenAreOneQuestionAndTooManyTokensWait) {
   std::vector<std::string> said;
-  const auto ask_beside = [&](std::string token) -> Task<void> {
-    auto found = co_await tokens.find(token);
+  const auto ask_beside = [&](std::string token, std::string remote) -> Task<void> {
+    auto found = co_await tokens.find(token, remote);
     said.push_back(!found ? std::to_string(found.error().code) : *found ? (*found)->user : "nobody");
   };
-  for (int i = 0; i < 5; ++i) time.spawn(ask_beside("good"));
+  for (int i = 0; i < 5; ++i) time.spawn(ask_beside("good", "10.0.0.1"));
   ASSERT_TRUE(time.run_until([&] { return said.size() == 5; }));
   EXPECT_THAT(said, ElementsAre("jane", "jane", "jane", "jane", "jane"));
   EXPECT_EQ(asked, 1);
   said.clear();
-  for (int i = 0; i < 33; ++i) time.spawn(ask_beside("t" + std::to_string(i)));
+  for (int i = 0; i < 33; ++i) time.spawn(ask_beside("t" + std::to_string(i), "10.0.0." + std::to_string(i / 4)));
   ASSERT_TRUE(time.run_until([&] { return said.size() == 33; }));
   EXPECT_EQ(std::ranges::count(said, "429"), 1);
+  said.clear();
+  for (int i = 0; i < 6; ++i) time.spawn(ask_beside("u" + std::to_string(i), "10.0.0.1"));
+  time.spawn(ask_beside("good", "10.0.0.2"));
+  ASSERT_TRUE(time.run_until([&] { return said.size() == 7; }));
+  EXPECT_EQ(std::ranges::count(said, "429"), 2) << "one address has room for four";
+  EXPECT_EQ(std::ranges::count(said, "jane"), 1) << "and others have theirs";
   // What is remembered is bounded; who comes back is asked about anew.
-  for (int i = 0; i < 5000; ++i) time.spawn(ask_beside("many" + std::to_string(i % 20) + "/" + std::to_string(i)));
+  for (int i = 0; i < 5000; ++i) time.spawn(ask_beside("many" + std::to_string(i % 20) + "/" + std::to_string(i), ""));
   time.run_for(10s);
 }
 

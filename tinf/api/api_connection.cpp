@@ -133,6 +133,7 @@ Task<void> ApiListener::serve(Stream& stream, Entry& entry, std::optional<Client
   Duration patience = options_.request_timeout;
   for (bool goes_on = true; goes_on && !entry.is_retired();) {
     if (buffer.size() == 0) {
+      buffer.shrink_to_fit();  // Of what the last one needed.
       entry.await(Awaited::Request, patience);
       const std::size_t size = co_await stream.async_read_some(buffer.prepare(kFirstRead),
                                                                asio::redirect_error(asio::use_awaitable, failure));

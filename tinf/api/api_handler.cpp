@@ -13,6 +13,7 @@
 namespace tinf::api {
 namespace {
 
+constexpr Duration kReadinessHolds = std::chrono::seconds(1);
 constexpr std::size_t kCompressFrom = 128 * 1024;  // As kube-apiserver: below it costs more time than it saves.
 
 // Of all that is served: below a cluster's path, too, where clients look for it that know this cluster's alone.
@@ -35,6 +36,14 @@ bool is_known_already(const ApiRequest& request, const ApiResponse& response) {
   });
 }
 
+// What one caller may know of is not for the caches of others.
+void keep_from_others(ApiResponse& response) {
+  constexpr std::string_view kPublic = "public";
+  for (auto& [name, value] : response.headers) {
+    if (name == "Cache-Control" && value.starts_with(kPublic)) value.replace(0, kPublic.size(), "private");
+  }
+}
+
 // For people, but for documents that are for machines alone.
 bool goes_out_pretty(const ApiRequest& request, const ApiResponse& response, std::string_view path) {
   if (!response.content_type.starts_with("application/json") || path.find("/openapi/") != std::string_view::npos) {
@@ -54,6 +63,7 @@ ApiHandler::ApiHandler(Runtime& runtime, FleetReader& fleet, HandlerOptions opti
 ApiHandler::ApiHandler(Runtime& runtime, std::unique_ptr<Served> served, HandlerOptions options, bool is_fleet)
     : options_(std::move(options)),
       is_fleet_(is_fleet),
+      clock_(runtime.clock),
       ledger_(std::make_shared<Ledger>(runtime, options_.audit)),
       served_(std::move(served)),
       authenticator_(runtime, options_.authentication),
@@ -85,6 +95,7 @@ Task<ApiResponse> ApiHandler::handle(ApiRequest request) {
   const auto cuts = cuts_;
   auto response = co_await answer(request, std::move(target), *exchange);
   const bool is_watch = response.stream != nullptr && !response.stream->ends_by_itself();
+  if (policy_ != nullptr) keep_from_others(response);
   if (is_watch && cuts_ != cuts) response.stream->cut();  // Who asked may be nobody any more.
   // A watch goes out as it is: every event at once.
   if (!is_watch) response = co_await in_form(request, std::move(response), path);
@@ -110,19 +121,28 @@ Task<ApiResponse> ApiHandler::in_form(const ApiRequest& request, ApiResponse res
   co_return response;
 }
 
+// All copies are looked at for it, and anybody may ask, as often as they like.
+std::string ApiHandler::lacking() {
+  if (options_.not_ready && clock_.now() >= lacking_until_) {
+    lacking_ = options_.not_ready();
+    lacking_until_ = clock_.now() + kReadinessHolds;
+  }
+  return lacking_;
+}
+
 // Whether all is well is for everybody who can reach us, as probes have no names; what is not, names clusters.
 Task<ApiResponse> ApiHandler::health(const ApiRequest& request, std::string path) {
   if (request.method != "GET" && request.method != "HEAD") co_return ApiResponse(Status::method_not_allowed());
-  std::string lacking = path.starts_with("/readyz") && options_.not_ready ? options_.not_ready() : std::string();
-  if (!lacking.empty() && !authenticator_.is_open()) {
+  std::string lacks = path.starts_with("/readyz") ? lacking() : std::string();
+  if (!lacks.empty() && !authenticator_.is_open()) {
     auto who = co_await authenticator_.authenticate(request);
     AccessQuestion question;
     question.verb = "get";
     question.path = std::move(path);
-    if (!who || !Access(std::move(*who), policy_).decide(question).allowed) lacking = "not ready";
+    if (!who || !Access(std::move(*who), policy_).decide(question).allowed) lacks = "not ready";
   }
-  ApiResponse healthy(lacking.empty() ? "ok" : lacking);
-  if (!lacking.empty()) healthy.status = 503;
+  ApiResponse healthy(lacks.empty() ? "ok" : lacks);
+  if (!lacks.empty()) healthy.status = 503;
   healthy.content_type = "text/plain; charset=utf-8";
   co_return healthy;
 }

@@ -52,6 +52,7 @@ class ApiHandler {
  private:
   ApiHandler(Runtime& runtime, std::unique_ptr<Served> served, HandlerOptions options, bool is_fleet);
 
+  std::string lacking();
   Task<ApiResponse> health(const ApiRequest& request, std::string path);
   Task<ApiResponse> in_form(const ApiRequest& request, ApiResponse response, std::string_view path);
   Task<ApiResponse> answer(ApiRequest& request, Target target, Exchange& exchange);
@@ -60,6 +61,7 @@ class ApiHandler {
   // Constant after construction.
   const HandlerOptions options_;
   const bool is_fleet_;
+  Clock& clock_;
   const std::shared_ptr<Ledger> ledger_;
   const std::unique_ptr<Served> served_;
 
@@ -68,6 +70,8 @@ class ApiHandler {
   RequestLimits limits_;
   std::shared_ptr<const AuthorizationPolicy> policy_;
   std::uint64_t cuts_ = 0;  // How often watches were ended.
+  std::string lacking_;     // What was not ready when it was last asked for.
+  TimePoint lacking_until_{};
 };
 
 }  // namespace tinf::api

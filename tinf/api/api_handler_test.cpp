@@ -426,6 +426,8 @@ TEST_F(ApiHandlerTest, SaysWhatIsMissingUntilItIsReady) {
   EXPECT_EQ(get("/livez").status, 200);
   EXPECT_EQ(post("/healthz/clusters", "{}").status, 405);
   lacking.clear();
+  EXPECT_EQ(get("/readyz").status, 503) << "looked at once a second, whoever asks";
+  time.run_for(std::chrono::seconds(1));
   EXPECT_EQ(get("/readyz").status, 200);
 }
 

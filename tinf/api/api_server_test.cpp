@@ -331,6 +331,20 @@ TEST_F(ApiServerTest, AThousandIdleConnectionsLeaveRoomForOneThatWorks) {
   EXPECT_EQ(closed("crowded-out"), 1);
 }
 
+TEST_F(ApiServerTest, WhoDoesNotEndARequestLeavesRoomForOneThatWorks) {
+  options.maximum_connections = 3;
+  start();
+  std::vector<tcp::socket> begun;
+  for (int i = 0; i < 3; ++i) {
+    begun.push_back(connect());
+    say(begun.back(), "GET /version HTTP/1.1\r\nHost: lo");
+  }
+  ASSERT_TRUE(time.run_until([&] { return metric("tinf_api_connections") == 3; }));
+  EXPECT_THAT(ask("/version"), StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(rest(begun.front()), "");
+  EXPECT_EQ(closed("crowded-out"), 1);
+}
+
 TEST_F(ApiServerTest, AllAtWorkNobodyElseIsTaken) {
   options.maximum_connections = 2;
   start();

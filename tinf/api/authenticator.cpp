@@ -1,10 +1,13 @@
 #include "tinf/api/authenticator.h"
 
+#include <algorithm>
+
 namespace tinf::api {
 namespace {
 
 constexpr Duration kYesIsGood = std::chrono::seconds(10);
 constexpr Duration kNoIsGood = std::chrono::seconds(3);
+constexpr Duration kSaidOnceIn = std::chrono::minutes(1);
 constexpr std::size_t kLongestToken = 16 * 1024;
 
 }  // namespace
@@ -16,7 +19,7 @@ Answer<std::optional<Identity>> ReviewedTokens::answer(const Said& said) {
   return Status::unavailable("whose token this is cannot be found out now");
 }
 
-Task<Answer<std::optional<Identity>>> ReviewedTokens::find(std::string token) {
+Task<Answer<std::optional<Identity>>> ReviewedTokens::find(std::string token, std::string remote) {
   if (token.size() > kLongestToken) co_return std::optional<Identity>();
   const auto key = hash_of_secret(token);
   if (const auto found = remembered_.find(key); found != remembered_.end()) {
@@ -28,10 +31,12 @@ Task<Answer<std::optional<Identity>>> ReviewedTokens::find(std::string token) {
     while (!question->said) co_await question->answered.wait();
     co_return answer(*question->said);
   }
-  if (asked_.size() >= kMostAsked) {
+  const auto of_address = std::ranges::count_if(asked_, [&](const auto& one) { return one.second->remote == remote; });
+  if (asked_.size() >= kMostAsked || static_cast<std::size_t>(of_address) >= kMostAskedOfOneAddress) {
     co_return Status::too_many_requests("too many tokens are being asked about, please try again later");
   }
   const auto question = std::make_shared<Question>();
+  question->remote = std::move(remote);
   asked_.emplace(key, question);
   // Whatever becomes of us, those who wait hear something.
   struct Ending {
@@ -49,9 +54,16 @@ Task<Answer<std::optional<Identity>>> ReviewedTokens::find(std::string token) {
   if (const auto& said = *question->said) {
     remember(key, *said);
   } else {
-    runtime_.log.with("api").warning("a token could not be reviewed", {{"reason", said.error().message}});
+    say_failure(said.error());
   }
   co_return answer(*question->said);
+}
+
+void ReviewedTokens::say_failure(const Error& failure) {
+  const auto now = runtime_.clock.now();
+  if (now - failure_said_ < kSaidOnceIn && failure_said_ != TimePoint()) return;
+  failure_said_ = now;
+  runtime_.log.with("api").warning("a token could not be reviewed", {{"reason", failure.message}});
 }
 
 void ReviewedTokens::remember(const SecretHash& token, std::optional<Identity> who) {
@@ -82,7 +94,7 @@ Task<Answer<Identity>> Authenticator::authenticate(const ApiRequest& request) {
     if (const auto* who = tokens_->find(*token)) co_return *who;
   }
   if (reviewed_) {
-    auto found = co_await reviewed_->find(std::string(*token));
+    auto found = co_await reviewed_->find(std::string(*token), request.remote);
     if (!found) co_return found.error();
     if (*found) co_return std::move(**found);
   }

@@ -24,15 +24,17 @@ class ReviewedTokens {
  public:
   ReviewedTokens(Runtime& runtime, TokenReview review);
 
-  // 503: there is no answer now. 429: too many are waited for.
-  Task<Answer<std::optional<Identity>>> find(std::string token);
+  // `remote` is the address of who brought it. 503: there is no answer now. 429: too many are waited for.
+  Task<Answer<std::optional<Identity>>> find(std::string token, std::string remote);
 
  private:
   static constexpr std::size_t kMostRemembered = 4096;
   static constexpr std::size_t kMostAsked = 32;
+  static constexpr std::size_t kMostAskedOfOneAddress = 4;  // So that made-up tokens leave room for those of others.
 
   using Said = Result<std::optional<Identity>>;
   struct Question {
+    std::string remote;  // Who was the first to bring the token.
     Signal answered;
     std::optional<Said> said;
   };
@@ -41,6 +43,7 @@ class ReviewedTokens {
     TimePoint until{};
   };
 
+  void say_failure(const Error& failure);
   void remember(const SecretHash& token, std::optional<Identity> who);
   static Answer<std::optional<Identity>> answer(const Said& said);
 
@@ -51,6 +54,7 @@ class ReviewedTokens {
   // Confined to the strand.
   std::map<SecretHash, Memory> remembered_;
   std::map<SecretHash, std::shared_ptr<Question>> asked_;
+  TimePoint failure_said_{};
 };
 
 // How callers say who they are; none of it: nobody is asked.

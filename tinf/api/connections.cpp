@@ -77,7 +77,8 @@ void Connections::sweep() {
 bool Connections::make_room() {
   Entry* longest = nullptr;
   for (Entry* entry : open_) {
-    const bool waits = entry->awaited_ == Awaited::Request || entry->awaited_ == Awaited::Handshake;
+    const bool waits = entry->awaited_ == Awaited::Request || entry->awaited_ == Awaited::Handshake ||
+                       entry->awaited_ == Awaited::RestOfRequest;
     if (!waits || !entry->why_closed_.empty()) continue;
     if (longest == nullptr || entry->since_ < longest->since_) longest = entry;
   }

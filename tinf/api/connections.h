@@ -59,7 +59,7 @@ class Connections {
 
   // Closes those whose clients have had their time.
   void sweep();
-  // Closes the one that has waited longest for a request. False: all are at work.
+  // Closes the one that has waited longest for a request, or for the rest of one. False: all are at work.
   bool make_room();
   // Ends those whose clients showed certificates: now, or after what they are at.
   void retire_certified();
