@@ -1,4 +1,6 @@
 // What a fleet's API answers beyond a kube-apiserver: search, owners, orders, older versions.
+#include <boost/asio/post.hpp>
+
 #include "tinf/api/scripted_fleet.h"
 
 namespace tinf::api {
@@ -275,6 +277,28 @@ TEST_F(FleetQueriesTest, RefusesAnOrderOfMoreThanItHoldsAtOnce) {
   EXPECT_EQ(listed("/api/v1/pods?orderBy=metadata.name&limit=3").size(), 3u);
   EXPECT_EQ(listed("/api/v1/pods?orderBy=metadata.name&limit=20000").size(), 10'000u);
   EXPECT_EQ(listed("/api/v1/pods?orderBy=metadata.name&search=pod-99").size(), 111u);
+}
+
+TEST_F(FleetQueriesTest, OthersHaveTheirTurnWhileMuchIsReadAndWritten) {
+  fill("c1", 3000);
+  const auto turns_during = [&](const std::string& target, std::string_view accept) {
+    std::size_t turns = 0;
+    bool done = false;
+    const auto take_turns = [&]() -> Task<void> {
+      while (!done) {
+        ++turns;
+        co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+      }
+    };
+    TaskGroup others(time.runtime().executor);
+    others.spawn(take_turns());
+    EXPECT_EQ(get(target, accept).status, 200);
+    done = true;
+    time.run_for(Duration::zero());
+    return turns;
+  };
+  EXPECT_GE(turns_during("/api/v1/pods?orderBy=metadata.name+desc&limit=1", ""), 6u) << "500 are read at once";
+  EXPECT_GE(turns_during("/api/v1/pods?limit=3000", kTable), 30u) << "100 are written at once";
 }
 
 TEST_F(FleetQueriesTest, RefusesWhatIsNoOrder) {
