@@ -249,6 +249,12 @@ std::string fitting(std::string_view text) {
   return out;
 }
 
+bool is_indexed_owner(std::string_view uid) {
+  constexpr std::size_t kLongest = 256;
+  const auto holds = [uid](char c) { return uid.find(c) != std::string_view::npos; };
+  return !uid.empty() && uid.size() <= kLongest && !holds('\0') && !holds(kBetweenOwners);
+}
+
 CopyState copy_state_of(const Rows& rows, int row, int first) {
   CopyState state;
   state.row = rows.number(row, first);

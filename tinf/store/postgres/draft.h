@@ -45,6 +45,12 @@ inline bool is_there(const CopyState& state) {
 // PostgreSQL's texts hold no NUL: what is left of one. An object's key never has one.
 std::string fitting(std::string_view text);
 
+// Whether an owner's uid stands in the column `owners`, and so in its index, which takes no text of any length. No API
+// server gives out others; where an object has one, only its body tells.
+bool is_indexed_owner(std::string_view uid);
+// What stands between the owners of a row while it travels.
+inline constexpr char kBetweenOwners = '\n';
+
 // The columns of a row of `scope` from `first` on: id, api_group, api_version, resource, wanted, position, count,
 // sum_high, sum_low.
 CopyState copy_state_of(const Rows& rows, int row, int first);

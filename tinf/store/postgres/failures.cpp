@@ -60,6 +60,9 @@ std::string_view first_line(std::string_view text) {
 }  // namespace
 
 Failure failure_of(const std::string& database, std::string_view state, std::string_view words) {
+  // Of the object that has such a name, not of the database: others are stored without it.
+  if (state == "54000")
+    return Failure{named(database, Code::Internal, "a name is longer than PostgreSQL's indexes take", words), false};
   if (state == kNotHeld) return Failure{named(database, Code::Conflict, "", words), true};
   for (const Known& known : kKnown) {
     if (state.starts_with(known.state)) return Failure{named(database, known.code, known.help, words), true};

@@ -5,6 +5,7 @@
 
 #include "tinf/contract/history.h"
 #include "tinf/store/database/rows.h"
+#include "tinf/store/postgres/draft.h"
 
 namespace tinf::postgres {
 namespace {
@@ -101,6 +102,7 @@ class PageReader {
         builder_(wanted, so_far.page),
         rows_(rows),
         labels_(required_labels(wanted.labels)),
+        owner_(is_indexed_owner(wanted.owner) ? wanted.owner : ""),
         search_(database::folded(wanted.search)) {
     find_few();
   }
@@ -153,16 +155,16 @@ class PageReader {
   }
 
   void find_few() {
-    if (labels_.empty() && wanted_.owner.empty()) return;
+    if (labels_.empty() && owner_.empty()) return;
     const char* const sql =
-        wanted_.owner.empty() ? "SELECT scope, namespace, name FROM object WHERE labels @> $1::jsonb LIMIT $2"
+        owner_.empty() ? "SELECT scope, namespace, name FROM object WHERE labels @> $1::jsonb LIMIT $2"
         : labels_.empty()
             ? "SELECT scope, namespace, name FROM object WHERE owners @> ARRAY[$1] LIMIT $2"
             : "SELECT scope, namespace, name FROM object WHERE labels @> $1::jsonb AND owners @> ARRAY[$3]"
               " LIMIT $2";
     Values values;
-    values.add(labels_.empty() ? wanted_.owner : labels_).add(kFew);
-    if (!labels_.empty() && !wanted_.owner.empty()) values.add(wanted_.owner);
+    values.add(labels_.empty() ? owner_ : labels_).add(kFew);
+    if (!labels_.empty() && !owner_.empty()) values.add(owner_);
     connection_.send(sql, values);
     const Rows rows = connection_.receive();
     if (rows.size() >= kFew) return;
@@ -210,7 +212,7 @@ class PageReader {
       return;
     }
     // A body is read only of what may be selected, as far as the rest of its row tells.
-    values.add(labels_.empty() ? "{}" : labels_).add(wanted_.owner).add(search_);
+    values.add(labels_.empty() ? "{}" : labels_).add(owner_).add(search_);
     connection_.send(
         "SELECT o.namespace, o.name, o.version, CASE WHEN ($6 = '{}' OR o.labels @> $6::jsonb)"
         " AND ($7 = '' OR o.owners @> ARRAY[$7]) AND ($8 = '' OR position($8 IN lower(o.name)) > 0"
@@ -283,6 +285,7 @@ class PageReader {
   database::PageBuilder builder_;
   std::size_t rows_;  // Still to be looked at in this slice.
   const std::string labels_;
+  const std::string owner_;  // Empty also where the column does not tell.
   const std::string search_;
   std::optional<Found> found_;  // All that the labels and the owner lead to, where they are few.
 };

@@ -2,12 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "tinf/store/postgres/database_for_tests.h"
 
 namespace tinf::postgres {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -82,6 +85,44 @@ TEST_F(PostgresFromOutside, BytesAreGivenBackAsTheyCame) {
   EXPECT_EQ(database.query("SELECT labels FROM object"), (std::vector<std::string>{R"({"q\"\\": "ä😀", "tab\t": ""})"}));
   ASSERT_TRUE(apply(*copy, {WatchEvent::deleted(odd)}));
   EXPECT_EQ(copy->size(), 0u);
+}
+
+TEST_F(PostgresFromOutside, AnOwnerOfAnyLengthIsStoredAndFound) {
+  open();
+  std::string endless;
+  std::minstd_rand random;
+  while (endless.size() < 6000) endless += static_cast<char>('!' + random() % 90);
+  std::erase_if(endless, [](char c) { return c == '"' || c == '\\'; });
+  const std::string text = R"({"metadata":{"name":"owned","namespace":"default","ownerReferences":[{"uid":")" +
+                           endless + R"("},{"uid":"u1"},{"uid":"a\u0000b"}]}})";
+  ASSERT_TRUE(apply(*copy, {WatchEvent::added(Object::parse(text).value()), WatchEvent::added(state("a", 1))}));
+  for (const std::string& owner : {endless, std::string("u1"), std::string("a\0b", 3)}) {
+    FleetQuery query;
+    query.owner = owner;
+    const auto found = listed(*store, query);
+    ASSERT_THAT(found, SizeIs(1)) << owner;
+    EXPECT_TRUE(found[0].starts_with("c1/owned@")) << found[0];
+  }
+  EXPECT_EQ(database.query("SELECT owners FROM objects WHERE name = 'owned'"), std::vector<std::string>{"{u1}"});
+}
+
+TEST_F(PostgresFromOutside, ANameThatNoIndexTakesIsRefusedAndHoldsUpNoOtherCluster) {
+  open();
+  std::string name;
+  std::minstd_rand random;
+  while (name.size() < 6000) name += static_cast<char>('0' + random() % 10);
+  const auto other = there(store->open("c2", configmaps()));
+  std::optional<Result<void>> refused;
+  TaskGroup tasks(loop.runtime().executor);
+  const auto write = [](Store& into, EventBatch batch, std::optional<Result<void>>& result) -> Task<void> {
+    result = co_await into.apply(std::move(batch));
+  };
+  tasks.spawn(write(*copy, batch_of({WatchEvent::added(state(name, 1))}), refused));
+  EXPECT_TRUE(apply(*other, {WatchEvent::added(state("a", 1))}));
+  ASSERT_TRUE(comes([&] { return refused.has_value(); }));
+  ASSERT_FALSE(*refused);
+  EXPECT_THAT(refused->error().message, HasSubstr("a name is longer than PostgreSQL's indexes take"));
+  EXPECT_TRUE(apply(*copy, {WatchEvent::added(state("a", 1))}));
 }
 
 // As after a failover to a standby that was behind, or where a backup or a dump was put back.

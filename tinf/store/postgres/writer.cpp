@@ -16,10 +16,6 @@ constexpr std::size_t kBytesTogether = 4 << 20;  // and the bodies in it.
 // What one transaction cuts off the log beside twice what it adds: it catches up, and none takes long.
 constexpr std::uint64_t kCutAtLeast = 64;
 
-// What stands between the owners of a row: no uid holds it.
-constexpr char kBetween = '\n';
-constexpr std::size_t kLongestUid = 256;  // Longer ones are none, and an index takes no text of any length.
-
 bool fits(std::string_view text) {
   return text.find('\0') == std::string_view::npos;
 }
@@ -54,8 +50,8 @@ void add_labels(Array& column, const std::vector<std::pair<std::string, std::str
 void add_owners(Array& column, const std::vector<std::string>& owners) {
   std::string list;
   for (const std::string& uid : owners) {
-    if (uid.empty() || uid.size() > kLongestUid || !fits(uid) || uid.find(kBetween) != std::string::npos) continue;
-    list += (list.empty() ? std::string() : std::string(1, kBetween)) + uid;
+    if (!is_indexed_owner(uid)) continue;
+    list += (list.empty() ? std::string() : std::string(1, kBetweenOwners)) + uid;
   }
   if (list.empty()) return column.add_null();
   column.add(list);
