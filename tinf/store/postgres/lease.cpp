@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 namespace tinf::postgres {
 namespace {
@@ -36,10 +37,17 @@ std::string Lease::token() const {
 void Lease::enter(Connection& connection) {
   if (!token().empty()) return;
   const std::string fresh = random_token();
-  Values me, all;
+  Values me, before, all;
   me.add(fresh);
+  {
+    const std::lock_guard guard(mutex_);
+    before.add(lost_);
+  }
   all.add(fresh).add(process_).add(static_cast<std::int64_t>(length_.count()));
   connection.send_quietly(kTakeOutTheGone, me);
+  // Where its row is still there: what it held is free at once.
+  connection.send_quietly(
+      "DELETE FROM process WHERE id IN (SELECT id FROM process WHERE id = $1 FOR UPDATE SKIP LOCKED)", before);
   connection.send_quietly(
       "INSERT INTO process(id, name, until) VALUES($1, $2, clock_timestamp() + $3::bigint * interval '1 ms')", all);
   connection.finish();
@@ -89,7 +97,7 @@ bool Lease::renew(Connection& connection) {
 
 void Lease::lose(const std::string& token) {
   const std::lock_guard guard(mutex_);
-  if (token_ == token) token_.clear();
+  if (token_ == token && !token.empty()) lost_ = std::exchange(token_, "");
 }
 
 void Lease::leave(Connection& connection) {

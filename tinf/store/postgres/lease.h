@@ -59,7 +59,8 @@ class Lease {
 
   bool is_to_tell_ = false;  // That nothing is heard of what nobody holds. The entering thread's.
   mutable std::mutex mutex_;
-  std::string token_;                      // Under mutex_, as the next.
+  std::string token_;                      // Under mutex_, as the next two.
+  std::string lost_;                       // The token before it.
   std::map<std::string, Holder> holders_;  // By cluster: other processes.
 };
 

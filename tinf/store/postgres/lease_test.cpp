@@ -251,6 +251,15 @@ TEST_F(PostgresWriter, WhatHasNoRowInTheDatabaseIsNotCalledStored) {
   EXPECT_THAT(refused.error().message, HasSubstr("cluster c1 is not in it any more"));
 }
 
+TEST_F(PostgresWriter, WhoFindsThatItDoesNotHoldAClusterTakesAllOfItsAnewAtOnce) {
+  common.lease.take(connection, {"c2"});
+  database.query("UPDATE cluster SET holder = NULL WHERE name = 'c1'");
+  EXPECT_THAT(carry_out(bringing(state("a", 1))).error().message, HasSubstr("does not hold c1 any more"));
+  EXPECT_EQ(common.lease.token(), "");
+  common.lease.enter(connection);
+  EXPECT_THAT(common.lease.take(connection, {"c1", "c2"}).clusters, ElementsAre("c1", "c2"));
+}
+
 TEST_F(PostgresWriter, WhoIsNotEnteredTakesNothing) {
   common.lease.lose(common.lease.token());
   Work work;
