@@ -47,7 +47,8 @@ class CompressedFile : public ::testing::Test {
       EXPECT_EQ(held->raw(), expected->raw());
     }
     Fingerprint measured;
-    for (const InventoryEntry& entry : copy_->measure(ObjectKey(), kObjects + 1).value()) measured.add(entry.hash);
+    const auto entries = copy_->measure(ObjectKey(), kObjects + 1).value();
+    for (const InventoryEntry& entry : entries) measured.add(entry.hash);
     EXPECT_EQ(measured, copy_->fingerprint());
   }
   std::int64_t number(const char* sql) { return Connection(folder_.file(), Connection::Mode::ReadOnly).number(sql); }
@@ -92,7 +93,8 @@ TEST_F(CompressedFile, ShowsAFrameThatSomebodyAlteredAsADifference) {
       .run("/*test*/ UPDATE object SET body = substr(body, 1, length(body) - 2) WHERE name = 'web-399'");
   EXPECT_EQ(copy_->get(state(399, 1)->key()).value()->raw(), "{}");
   Fingerprint measured;
-  for (const InventoryEntry& entry : copy_->measure(ObjectKey(), kObjects + 1).value()) measured.add(entry.hash);
+  const auto entries = copy_->measure(ObjectKey(), kObjects + 1).value();
+  for (const InventoryEntry& entry : entries) measured.add(entry.hash);
   EXPECT_NE(measured, copy_->fingerprint());
   EventBatch repair;
   repair.events.push_back(WatchEvent::modified(state(399, 1)));
