@@ -369,7 +369,7 @@ std::vector<std::string> Object::owner_uids() const {
   for (auto reference : references) {
     simdjson::ondemand::object fields;
     std::string_view uid;
-    if (std::move(reference).get_object().get(fields)) break;
+    if (reference.get_object().get(fields)) break;
     if (!fields.find_field_unordered("uid").get_string().get(uid)) uids.emplace_back(uid);
   }
   return uids;
