@@ -121,7 +121,7 @@ struct SharedFleetTest : ::testing::Test {
 
   // Whether the store comes to hold so many objects of the cluster.
   bool comes_to(std::size_t objects) {
-    return time.run_until([&] { return fleet->missing().empty() && held() == objects; }, 2min);
+    return time.run_until([&] { return fleet->missing().empty() && held() == objects; }, 1h);
   }
   std::size_t held() const {
     std::size_t objects = 0;
