@@ -56,8 +56,7 @@ std::vector<std::string> names_in(std::string_view text) {
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
   }
   std::ranges::sort(names);
-  const auto doubles = std::ranges::unique(names);
-  names.erase(doubles.begin(), doubles.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 

@@ -91,9 +91,9 @@ Task<Answer<ObjectPages>> ReadApi::select(Call& call) {
     if (!version.empty() && version != "0") {
       co_return Status::bad_request("specifying resource version is not allowed when using continue");
     }
-    if (call.from->version > reader_.version()) {
-      co_return Status::bad_request("continue key is not valid: " + text + ": there is no such version yet");
-    }
+    // Another server may have told it, or a reader of the store a moment before we hear of it.
+    auto reached = co_await reach(std::to_string(call.from->version));
+    if (!reached) co_return reached.error();
     if (call.ordering.empty() != call.from->order.empty()) {
       co_return Status::bad_request("continue key is not valid: " + text + ": it is of a list in another order");
     }
