@@ -6,6 +6,7 @@
 #include <simdjson.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -21,7 +22,7 @@ class PaddedCopy {
   simdjson::padded_string_view of(std::string_view json) {
     if (buffer_.size() < json.size() + simdjson::SIMDJSON_PADDING)
       buffer_.resize(json.size() + simdjson::SIMDJSON_PADDING);
-    std::memcpy(buffer_.data(), json.data(), json.size());
+    std::ranges::copy(json, buffer_.begin());  // Of nothing, also where that stands nowhere.
     return simdjson::padded_string_view(buffer_.data(), json.size(), buffer_.size());
   }
 
