@@ -21,8 +21,6 @@ struct Identity {
 
   // Somebody who proved to be `name`. They are in the group of all who did, too, and in none of those who did not.
   Identity(std::string name, std::string unique_id, std::vector<std::string> in_groups);
-
-  bool is_anonymous() const { return user == kAnonymous; }
 };
 
 }  // namespace tinf::api

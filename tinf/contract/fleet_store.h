@@ -2,6 +2,7 @@
 // Objects are kept as their clusters gave them, byte for byte; how they are named for a fleet is not its business.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -44,6 +45,11 @@ struct FleetQuery {
 
   FleetQuery() = default;
 
+  // Whether it asks for objects of this cluster.
+  bool is_about(const std::string& cluster) const {
+    return (!of_cluster || of_cluster(cluster)) &&
+           (clusters.empty() || std::find(clusters.begin(), clusters.end(), cluster) != clusters.end());
+  }
   // By what the object says of itself: labels, search and owner. Where it is is not looked at.
   bool selects(const Object& object) const {
     return (labels.empty() || labels.matches(object)) && (owner.empty() || is_owned_by(object, owner)) &&

@@ -70,11 +70,12 @@ Result<StoreName> parse_postgres(const std::string& text) {
   StoreName name;
   name.database = text.substr(0, text.find('?'));
   char next = '?';
+  database::BodyOptions bodies;
   for (const std::string& parameter : parameters_of(text)) {
     constexpr std::string_view kSchema = "schema=";
-    if (auto common = take_common(parameter, text, name.postgres.retained_changes, name.postgres.bodies)) {
+    if (auto common = take_common(parameter, text, name.postgres.retained_changes, bodies)) {
       if (!*common) return common->error();
-      if (name.postgres.bodies.format == database::BodyFormat::Zstd)
+      if (bodies.format == database::BodyFormat::Zstd)
         return Error(Code::Invalid, "store \"" + shown(text) +
                                         "\": format=zstd is for SQLite; PostgreSQL compresses by itself what is long");
     } else if (parameter.starts_with(kSchema)) {

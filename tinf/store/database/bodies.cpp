@@ -38,12 +38,8 @@ struct Bodies::Reading {
   std::unique_ptr<ZSTD_DDict, Free> dictionary;
 };
 
-struct Bodies::Writing {
-  std::unique_ptr<ZSTD_CDict, Free> dictionary;
-};
-
 struct Bodies::Collection {
-  std::unique_ptr<Writing> writing;  // Null: still learning.
+  std::unique_ptr<ZSTD_CDict, Free> writing;  // Null: still learning.
   std::size_t learn_from_bytes = 0;
   std::string samples;
   std::vector<std::size_t> sizes;
@@ -53,19 +49,22 @@ Bodies::Bodies(BodyOptions options) : options_(options) {}
 
 Bodies::~Bodies() = default;
 
-bool Bodies::know(const Dictionary& dictionary) {
+// For reading, and where anything is compressed, for what comes. False: another one has its id.
+bool Bodies::use(const Dictionary& dictionary) {
+  const std::string& content = dictionary.content;
   auto reading = std::make_unique<Reading>();
-  reading->dictionary.reset(ZSTD_createDDict(dictionary.content.data(), dictionary.content.size()));
-  if (!reading->dictionary) return false;
-  const std::unique_lock guard(mutex_);
-  return dictionaries_.try_emplace(dictionary.id, std::move(reading)).second;
+  reading->dictionary.reset(ZSTD_createDDict(content.data(), content.size()));
+  {
+    const std::unique_lock guard(mutex_);
+    if (!reading->dictionary || !dictionaries_.try_emplace(dictionary.id, std::move(reading)).second) return false;
+  }
+  if (options_.format == BodyFormat::Zstd)
+    collections_[dictionary.collection].writing.reset(ZSTD_createCDict(content.data(), content.size(), kLevel));
+  return true;
 }
 
-void Bodies::add(Dictionary stored) {
-  if (!know(stored) || options_.format != BodyFormat::Zstd) return;
-  auto writing = std::make_unique<Writing>();
-  writing->dictionary.reset(ZSTD_createCDict(stored.content.data(), stored.content.size(), kLevel));
-  if (writing->dictionary) collections_[stored.collection].writing = std::move(writing);
+void Bodies::add(const Dictionary& stored) {
+  (void)use(stored);
 }
 
 std::optional<std::string_view> Bodies::pack(const std::string& name, std::string_view body) {
@@ -77,7 +76,7 @@ std::optional<std::string_view> Bodies::pack(const std::string& name, std::strin
   }
   if (room_.size() < ZSTD_compressBound(body.size())) room_.resize(ZSTD_compressBound(body.size()));
   const std::size_t size = ZSTD_compress_usingCDict(writing_context(), room_.data(), room_.size(), body.data(),
-                                                    body.size(), collection.writing->dictionary.get());
+                                                    body.size(), collection.writing.get());
   if (ZSTD_isError(size) || size >= body.size()) return std::nullopt;
   return std::string_view(room_).substr(0, size);
 }
@@ -100,11 +99,7 @@ void Bodies::learn(const std::string& name, Collection& collection, std::string_
   if (ZDICT_isError(size)) return;
   made.content.resize(size);
   made.id = ZDICT_getDictID(made.content.data(), made.content.size());
-  auto writing = std::make_unique<Writing>();
-  writing->dictionary.reset(ZSTD_createCDict(made.content.data(), made.content.size(), kLevel));
-  if (made.id == 0 || !writing->dictionary || !know(made)) return;
-  collection.writing = std::move(writing);
-  unstored_.push_back(std::move(made));
+  if (made.id != 0 && use(made)) unstored_.push_back(std::move(made));
 }
 
 bool Bodies::unpack(std::string_view frame, std::string& room) const {

@@ -38,7 +38,7 @@ class Bodies {
   Bodies& operator=(const Bodies&) = delete;
 
   // One that the database holds.
-  void add(Dictionary stored);
+  void add(const Dictionary& stored);
 
   // The frame to be written instead of the body; nothing: the body as it is. Lives until the next call. Every frame
   // needs what unstored() says to be written with it.
@@ -53,11 +53,10 @@ class Bodies {
 
  private:
   struct Reading;
-  struct Writing;
   struct Collection;
 
   void learn(const std::string& name, Collection& collection, std::string_view body);
-  bool know(const Dictionary& dictionary);
+  bool use(const Dictionary& dictionary);
 
   const BodyOptions options_;
   std::map<std::string, Collection> collections_;

@@ -57,8 +57,6 @@ class GroupCommit {
 
   // Returns when it is stored, on the caller's executor. Who is cancelled leaves the work to be done.
   Task<Result<void>> write(Work work);
-  // The same for whoever does not want to know how it ended.
-  void write_later(Work work) { enqueue(std::make_unique<Waiting>(std::move(work))); }
 
   const std::atomic<bool>& closing() const { return closing_; }
 
@@ -69,9 +67,8 @@ class GroupCommit {
     std::optional<Result<void>> result;
   };
   struct Waiting {
-    explicit Waiting(Work w) : work(std::move(w)) {}
+    Waiting(Work w, Executor h) : work(std::move(w)), home(std::move(h)) {}
     void end(Result<void> result) {
-      if (!outcome) return;
       asio::post(home, [outcome = outcome, result = std::move(result)]() mutable {
         outcome->result = std::move(result);
         outcome->told.notify();
@@ -79,12 +76,11 @@ class GroupCommit {
     }
 
     Work work;
-    Executor home;
-    std::shared_ptr<Outcome> outcome;  // Null: nobody waits.
+    const Executor home;
+    const std::shared_ptr<Outcome> outcome = std::make_shared<Outcome>();
   };
   using Together = std::vector<std::unique_ptr<Waiting>>;
 
-  void enqueue(std::unique_ptr<Waiting> waiting);
   void loop();
   Together take();
   void write_together(Together& together);
@@ -112,21 +108,15 @@ void GroupCommit<Work>::stop() {
 
 template <class Work>
 Task<Result<void>> GroupCommit<Work>::write(Work work) {
-  auto waiting = std::make_unique<Waiting>(std::move(work));
-  waiting->home = co_await asio::this_coro::executor;
-  const auto outcome = waiting->outcome = std::make_shared<Outcome>();
-  enqueue(std::move(waiting));
-  while (!outcome->result) co_await outcome->told.wait();
-  co_return *outcome->result;
-}
-
-template <class Work>
-void GroupCommit<Work>::enqueue(std::unique_ptr<Waiting> waiting) {
+  auto waiting = std::make_unique<Waiting>(std::move(work), co_await asio::this_coro::executor);
+  const auto outcome = waiting->outcome;
   {
     const std::lock_guard guard(mutex_);
     waiting_.push_back(std::move(waiting));
   }
   changed_.notify_one();
+  while (!outcome->result) co_await outcome->told.wait();
+  co_return *outcome->result;
 }
 
 template <class Work>

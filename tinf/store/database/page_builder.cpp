@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tinf/contract/history.h"
+#include "tinf/store/database/failure.h"
 #include "tinf/store/database/rows.h"
 
 namespace tinf::database {
@@ -21,6 +23,18 @@ void PageSoFar::end_slice() {
   if (!done || !page.remaining) return;
   *page.remaining -= std::min(*page.remaining, page.objects.size());
   if ((*page.remaining > 0) != page.more) page.remaining.reset();
+}
+
+ObjectKey first_key(const FleetQuery& wanted, const std::optional<FleetPlace>& from, const std::string& cluster) {
+  ObjectKey after;
+  if (from && cluster == from->cluster) after = from->key;
+  // Nothing is named "": the first place of a namespace lies behind it.
+  if (const ObjectKey first{wanted.namespace_name, ""}; after < first) after = first;
+  return after;
+}
+
+void check_retained(StoreVersion version, StoreVersion floor) {
+  if (version < floor) throw Failure{too_old(version, floor), false};
 }
 
 void Undone::add(const std::string& cluster, ObjectKey key, StoreVersion previous_version,

@@ -26,6 +26,12 @@ struct PageSoFar {
   void end_slice();
 };
 
+// Where a page that goes on behind `from` begins in the copy of `cluster`: behind this key.
+ObjectKey first_key(const FleetQuery& wanted, const std::optional<FleetPlace>& from, const std::string& cluster);
+
+// Throws a Failure, Expired, where the log, which reaches back to `floor`, does not have `version` any more.
+void check_retained(StoreVersion version, StoreVersion floor);
+
 // What was at the places of one copy that have changed since the page's version; a null object: nothing.
 class Undone {
  public:

@@ -24,6 +24,22 @@ void CopyState::stand_at(const Scope& scope, const ResourceVersion& version) {
   if (!version.empty()) position = version.text();
 }
 
+ResourceVersion CopyState::version_for(const Scope& scope) const {
+  return wanted == scope.id() ? ResourceVersion(position) : ResourceVersion();
+}
+
+bool CopyState::is_sum_of(const std::vector<InventoryEntry>& all) const {
+  Fingerprint sum;
+  for (const InventoryEntry& entry : all) sum.add(entry.hash);
+  return sum == fingerprint;
+}
+
+std::vector<FleetCluster> clusters_of(const std::map<std::string, FleetCluster>& clusters) {
+  std::vector<FleetCluster> all;
+  for (const auto& [name, cluster] : clusters) all.push_back(cluster);
+  return all;
+}
+
 Marks Marks::of(const Object& object) {
   Marks marks;
   marks.labels = object.labels();

@@ -1,13 +1,16 @@
 // What the rows of a database say of objects, copies and clusters, whichever database it is.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "tinf/base/result.h"
+#include "tinf/contract/fleet_store.h"
 #include "tinf/object/fingerprint.h"
+#include "tinf/object/inventory.h"
 #include "tinf/object/object.h"
 #include "tinf/object/resource.h"
 #include "tinf/object/watch_event.h"
@@ -24,6 +27,12 @@ struct CopyState {
 
   // Written for `scope` now, and where that says so, up to `version`.
   void stand_at(const Scope& scope, const ResourceVersion& version);
+  // What StoreReader::version() says of it; empty where it was written for another scope.
+  ResourceVersion version_for(const Scope& scope) const;
+  // Also of a copy that is empty something is known. What was forgotten, or never written, has neither.
+  bool is_there() const { return fingerprint.count > 0 || !position.empty(); }
+  // Whether all that a copy holds, hashed anew, comes to what its row says.
+  bool is_sum_of(const std::vector<InventoryEntry>& all) const;
 };
 
 // What an object is found by beside its key; sorted.
@@ -35,6 +44,24 @@ struct Marks {
   // The labels as a JSON object.
   std::string labels_json() const;
 };
+
+// FleetReader::scopes() and clusters(), of what a store knows: copies by cluster and collection, each a shared `copy`
+// with a state() and whether it is `open`; clusters by name.
+template <class Copies>
+std::vector<FleetScope> scopes_of(const Copies& copies) {
+  std::vector<FleetScope> all;
+  for (const auto& [name, one] : copies) {
+    const CopyState state = one.copy->state();
+    if (!one.open && !state.is_there()) continue;
+    FleetScope scope;
+    scope.cluster = name.first;
+    scope.resource = state.resource;
+    scope.objects = state.fingerprint.count;
+    all.push_back(std::move(scope));
+  }
+  return all;
+}
+std::vector<FleetCluster> clusters_of(const std::map<std::string, FleetCluster>& clusters);
 
 // What a body is as an object: its key and nothing else where it can no longer be read.
 ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std::string_view body);

@@ -281,7 +281,7 @@ std::uint64_t Draft::replaced_bytes() const {
 }
 
 bool Draft::is_listed_anew() const {
-  return is_there(before) != is_there(after) || (is_there(after) && before.resource != after.resource);
+  return before.is_there() != after.is_there() || (after.is_there() && before.resource != after.resource);
 }
 
 std::vector<Draft> make_drafts(Connection& connection, const std::vector<CopyChange*>& changes) {

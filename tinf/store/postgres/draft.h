@@ -37,11 +37,6 @@ struct Draft {
 // be empty and is not.
 std::vector<Draft> make_drafts(Connection& connection, const std::vector<CopyChange*>& changes);
 
-// Whether a copy in this state is one that there is, for those who ask.
-inline bool is_there(const CopyState& state) {
-  return state.fingerprint.count > 0 || !state.position.empty();
-}
-
 // PostgreSQL's texts hold no NUL: what is left of one. An object's key never has one.
 std::string fitting(std::string_view text);
 

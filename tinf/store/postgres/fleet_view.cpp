@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 
-#include "tinf/contract/history.h"
 #include "tinf/store/database/rows.h"
 #include "tinf/store/postgres/draft.h"
 
@@ -47,10 +46,6 @@ Now hear_now(Connection& connection, Progress& progress, StoreVersion told) {
   return now;
 }
 
-void check_retained(StoreVersion version, StoreVersion floor) {
-  if (version < floor) throw Failure{too_old(version, floor), false};
-}
-
 // A copy of the collection that is asked for.
 struct CopyRow {
   std::int64_t row = 0;
@@ -70,10 +65,7 @@ std::vector<CopyRow> hear_copies(Connection& connection, const FleetQuery& wante
   std::vector<CopyRow> copies;
   for (int row = 0; row < rows.size(); ++row) {
     CopyRow copy{rows.number(row, 0), rows.string(row, 1), static_cast<std::uint64_t>(rows.number(row, 2))};
-    const auto& clusters = wanted.clusters;
-    if (wanted.of_cluster && !wanted.of_cluster(copy.cluster)) continue;
-    if (clusters.empty() || std::ranges::find(clusters, copy.cluster) != clusters.end())
-      copies.push_back(std::move(copy));
+    if (wanted.is_about(copy.cluster)) copies.push_back(std::move(copy));
   }
   return copies;
 }
@@ -116,7 +108,7 @@ class PageReader {
       std::vector<Asked> asked;
       for (std::size_t expected = 0; next != copies.end() && asked.size() < kCopiesTogether && expected < needed();
            ++next) {
-        Asked one = ask(*next, first_key(*next, from));
+        Asked one = ask(*next, database::first_key(wanted_, from, next->cluster));
         expected += one.expected;
         asked.push_back(std::move(one));
       }
@@ -145,14 +137,6 @@ class PageReader {
                               : wanted_.limit + 1 - std::min(wanted_.limit, so_far_.page.objects.size());
   }
   bool is_filtered() const { return found_ || !wanted_.labels.empty() || !wanted_.owner.empty() || !search_.empty(); }
-
-  ObjectKey first_key(const CopyRow& copy, const std::optional<FleetPlace>& from) const {
-    ObjectKey after;
-    if (from && copy.cluster == from->cluster) after = from->key;
-    // Nothing is named "": the first place of a namespace lies behind it.
-    if (const ObjectKey first{wanted_.namespace_name, ""}; after < first) after = first;
-    return after;
-  }
 
   void find_few() {
     if (labels_.empty() && owner_.empty()) return;
@@ -300,7 +284,7 @@ PageSoFar read_slice(Connection& connection, Progress& progress, const FleetQuer
   ask_copies(connection, query.collection);
   const Now now = hear_now(connection, progress, told);
   const std::vector<CopyRow> copies = hear_copies(connection, query);
-  if (query.version) check_retained(*query.version, now.floor);
+  if (query.version) database::check_retained(*query.version, now.floor);
   so_far.page.version = query.version ? std::min(now.version, *query.version) : now.version;
   const std::optional<FleetPlace> from = std::exchange(so_far.after, std::nullopt);
   if (query.is_whole()) {
@@ -365,7 +349,7 @@ FleetBatch read_changes(Connection& connection, Progress& progress, const std::s
         values);
   }
   const Now now = hear_now(connection, progress, told);
-  check_retained(from, now.floor);
+  database::check_retained(from, now.floor);
   const Rows rows = connection.receive();
   FleetBatch batch;
   batch.version = now.version;

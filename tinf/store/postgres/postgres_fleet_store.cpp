@@ -55,8 +55,8 @@ class PostgresFleetStore final : public FleetStore {
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override {
     return versions_.reach(runtime_.clock, version, deadline, [this] { return common_.progress.version(); });
   }
-  std::vector<FleetCluster> clusters() const override;
-  std::vector<FleetScope> scopes() const override;
+  std::vector<FleetCluster> clusters() const override { return database::clusters_of(clusters_); }
+  std::vector<FleetScope> scopes() const override { return database::scopes_of(copies_); }
   void on_clusters(std::function<void()> callback) override { on_clusters_.push_back(std::move(callback)); }
   Result<void> reachable() const override { return common_.health.state(); }
 
@@ -189,7 +189,7 @@ bool PostgresFleetStore::learn(const News::CopyRow& row) {
   if (one.open && one.token == common_.lease.token()) return false;  // What it was opened with is newer.
   const CopyState before = one.copy->state();
   one.copy->stored(row.state);
-  return !one.open && (is_there(before) != is_there(row.state) || before.resource != row.state.resource);
+  return !one.open && (before.is_there() != row.state.is_there() || before.resource != row.state.resource);
 }
 
 // All there is was read: what was not among it has gone, as where a backup was put back.
@@ -203,7 +203,7 @@ bool PostgresFleetStore::forget_others(const News& news) {
     if (there.contains(CopyName{name.second, name.first}) || holds(name.first)) continue;
     CopyState none;
     none.resource = one.copy->state().resource;
-    listed_anew = listed_anew || (!one.open && is_there(one.copy->state()));
+    listed_anew = listed_anew || (!one.open && one.copy->state().is_there());
     one.copy->stored(std::move(none));
   }
   const auto gone = std::erase_if(
@@ -305,9 +305,9 @@ Result<std::unique_ptr<Store>> PostgresFleetStore::open(const std::string& clust
   auto close = [this, cluster, collection] {
     KnownCopy& closed = copies_[{cluster, collection}];
     closed.open = false;
-    if (!is_there(closed.copy->state())) clusters_changed();
+    if (!closed.copy->state().is_there()) clusters_changed();
   };
-  if (!is_there(one.copy->state())) clusters_changed();
+  if (!one.copy->state().is_there()) clusters_changed();
   return std::unique_ptr<Store>(
       std::make_unique<PostgresStore>(readers_, commits_, one.copy, scope, one.token, std::move(close)));
 }
@@ -375,26 +375,6 @@ Task<Result<FleetPage>> PostgresFleetStore::list(FleetQuery query) const {
     so_far = std::move(*read);
     query.version = so_far.page.version;
   }
-}
-
-std::vector<FleetCluster> PostgresFleetStore::clusters() const {
-  std::vector<FleetCluster> all;
-  for (const auto& [name, cluster] : clusters_) all.push_back(cluster);
-  return all;
-}
-
-std::vector<FleetScope> PostgresFleetStore::scopes() const {
-  std::vector<FleetScope> all;
-  for (const auto& [name, one] : copies_) {
-    const CopyState state = one.copy->state();
-    if (!one.open && !is_there(state)) continue;  // Forgotten.
-    FleetScope scope;
-    scope.cluster = name.first;
-    scope.resource = state.resource;
-    scope.objects = state.fingerprint.count;
-    all.push_back(std::move(scope));
-  }
-  return all;
 }
 
 Result<std::unique_ptr<PostgresFleetStore>> open_store(Runtime& runtime, const std::string& uri,

@@ -8,7 +8,6 @@
 
 #include "tinf/base/runtime.h"
 #include "tinf/contract/fleet_store.h"
-#include "tinf/store/database/bodies.h"
 
 namespace tinf {
 
@@ -16,7 +15,6 @@ struct PostgresOptions {
   std::string schema = "tinf";               // Inside the database: everything is in it.
   std::uint64_t retained_changes = 65'536;   // Of the log, for watches and older versions.
   std::uint64_t retained_bytes = 256 << 20;  // Of the states in it.
-  database::BodyOptions bodies;
   // After so long without a sign of life what a process holds is another's to take.
   std::chrono::milliseconds lease{10'000};
   // How often is looked for what others have changed, where no notification comes.

@@ -45,8 +45,7 @@ PostgresStore::PostgresStore(const Readers& readers, Commits& commits, std::shar
       on_close_(std::move(on_close)) {}
 
 ResourceVersion PostgresStore::version() const {
-  CopyState state = copy_->state();
-  return state.wanted != scope_.id() ? ResourceVersion() : ResourceVersion(std::move(state.position));
+  return copy_->state().version_for(scope_);
 }
 
 Result<ObjectPtr> PostgresStore::get(const ObjectKey& key) const {
@@ -81,11 +80,7 @@ Result<std::vector<InventoryEntry>> PostgresStore::measure(const ObjectKey& from
       measured.push_back(InventoryEntry{ObjectKey{std::string(at), std::string(name)}, EntryHash::of(body)});
       return true;
     });
-    if (from == ObjectKey() && measured.size() < limit) {
-      Fingerprint all;
-      for (const InventoryEntry& entry : measured) all.add(entry.hash);
-      if (all != state.fingerprint) copy_->doubt();
-    }
+    if (from == ObjectKey() && measured.size() < limit && !state.is_sum_of(measured)) copy_->doubt();
     return measured;
   });
 }

@@ -20,31 +20,11 @@ bool fits(std::string_view text) {
   return text.find('\0') == std::string_view::npos;
 }
 
-void append_quoted(std::string& json, std::string_view text) {
-  json += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') json += '\\';
-    if (static_cast<unsigned char>(c) >= 0x20) {
-      json += c;
-    } else {
-      constexpr char kDigits[] = "0123456789abcdef";
-      json += std::string("\\u00") + kDigits[c >> 4 & 15] + kDigits[c & 15];
-    }
-  }
-  json += '"';
-}
-
-void add_labels(Array& column, const std::vector<std::pair<std::string, std::string>>& labels) {
-  std::string json;
-  for (const auto& [name, value] : labels) {
-    if (!fits(name) || !fits(value)) continue;
-    json += json.empty() ? '{' : ',';
-    append_quoted(json, name);
-    json += ':';
-    append_quoted(json, value);
-  }
-  if (json.empty()) return column.add_null();
-  column.add(json + '}');
+// Labels that the column can hold.
+void add_labels(Array& column, database::Marks marks) {
+  std::erase_if(marks.labels, [](const auto& label) { return !fits(label.first) || !fits(label.second); });
+  if (marks.labels.empty()) return column.add_null();
+  column.add(marks.labels_json());
 }
 
 void add_owners(Array& column, const std::vector<std::string>& owners) {
@@ -135,9 +115,9 @@ class WrittenRows {
     names_.add(object.name());
     uids_.add(fitting(object.uid()));
     resource_versions_.add(fitting(object.resource_version()));
-    const database::Marks marks = database::Marks::of(object);
-    add_labels(labels_, marks.labels);
+    database::Marks marks = database::Marks::of(object);
     add_owners(owners_, marks.owners);
+    add_labels(labels_, std::move(marks));
     bodies_.add(object.raw());
     if (scopes_.size() == kRowsTogether || bodies_.bytes() > kBytesTogether) send();
   }

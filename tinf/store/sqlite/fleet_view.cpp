@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 
-#include "tinf/contract/history.h"
 #include "tinf/store/sqlite/schema.h"
 #include "tinf/store/sqlite/sqlite_store.h"
 
@@ -15,11 +14,6 @@ namespace {
 constexpr std::size_t kFew = 5000;
 
 using database::Undone;
-
-void check_retained(Connection& connection, StoreVersion version) {
-  const StoreVersion floor = meta(connection, "floor");
-  if (version < floor) throw Failure{too_old(version, floor), false};
-}
 
 // A copy of the collection that is asked for.
 struct CopyRow {
@@ -36,10 +30,7 @@ std::vector<CopyRow> find_copies(Connection& connection, const FleetQuery& wante
   query.bind(wanted.collection);
   while (query.step()) {
     CopyRow copy{query.number(0), std::string(query.text(1)), static_cast<std::size_t>(query.number(2))};
-    const auto& clusters = wanted.clusters;
-    if (wanted.of_cluster && !wanted.of_cluster(copy.cluster)) continue;
-    if (clusters.empty() || std::find(clusters.begin(), clusters.end(), copy.cluster) != clusters.end())
-      copies.push_back(std::move(copy));
+    if (wanted.is_about(copy.cluster)) copies.push_back(std::move(copy));
   }
   return copies;
 }
@@ -196,7 +187,7 @@ class PageReader {
 PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar so_far, std::size_t rows) {
   Transaction moment(connection, "BEGIN");
   const StoreVersion now = meta(connection, "version");
-  if (query.version) check_retained(connection, *query.version);
+  if (query.version) database::check_retained(*query.version, meta(connection, "floor"));
   so_far.page.version = query.version ? std::min(now, *query.version) : now;
   const std::optional<FleetPlace> from = std::exchange(so_far.after, std::nullopt);
   PageReader reader(connection, query, now, so_far, rows);
@@ -207,11 +198,7 @@ PageSoFar read_slice(Connection& connection, const FleetQuery& query, PageSoFar 
   }
   for (const CopyRow& copy : copies) {
     if (from && copy.cluster < from->cluster) continue;
-    ObjectKey after;
-    if (from && copy.cluster == from->cluster) after = from->key;
-    // Nothing is named "": the first place of a namespace lies behind it.
-    if (const ObjectKey first{query.namespace_name, ""}; after < first) after = first;
-    if (!reader.read(copy, after)) break;
+    if (!reader.read(copy, database::first_key(query, from, copy.cluster))) break;
   }
   so_far.end_slice();
   return so_far;
@@ -270,7 +257,7 @@ std::vector<FleetChange> read_changes_of(Connection& connection, const FleetQuer
 FleetBatch read_changes(Connection& connection, const std::string& collection, const std::set<std::string>& clusters,
                         StoreVersion from, std::size_t limit) {
   Transaction moment(connection, "BEGIN");
-  check_retained(connection, from);
+  database::check_retained(from, meta(connection, "floor"));
   FleetBatch batch;
   batch.version = meta(connection, "version");
   if (clusters.empty()) {

@@ -21,11 +21,6 @@ constexpr Duration kMeasureAgain = std::chrono::seconds(5);
 constexpr Duration kWarnAgain = std::chrono::minutes(10);
 constexpr std::uint64_t kAheadIsMuch = 1 << 30;
 
-// Also of a copy that is empty something is known. What was forgotten, or never written, has neither.
-bool is_kept(const CopyState& copy) {
-  return copy.fingerprint.count > 0 || !copy.position.empty();
-}
-
 class SqliteFleetStore final : public FleetStore {
  public:
   SqliteFleetStore(Runtime& runtime, HistoryOptions history, database::BodyOptions bodies)
@@ -58,8 +53,8 @@ class SqliteFleetStore final : public FleetStore {
   }
   StoreVersion version() const override { return shared_->history.version(); }
   Task<Result<void>> reach(StoreVersion version, TimePoint deadline) override;
-  std::vector<FleetCluster> clusters() const override;
-  std::vector<FleetScope> scopes() const override;
+  std::vector<FleetCluster> clusters() const override { return database::clusters_of(clusters_); }
+  std::vector<FleetScope> scopes() const override { return database::scopes_of(copies_); }
   void on_clusters(std::function<void()> callback) override { on_clusters_.push_back(std::move(callback)); }
 
  private:
@@ -100,7 +95,7 @@ void SqliteFleetStore::load(Connection& connection, bool goes_on) {
       one.id = static_cast<std::uint32_t>(made.number(0));
       one.collection = made.text(1);
       one.content = made.text(2);
-      shared_->bodies.add(std::move(one));
+      shared_->bodies.add(one);
     }
   }
   // Of none was anything heard yet.
@@ -189,12 +184,12 @@ Result<std::unique_ptr<Store>> SqliteFleetStore::open(const std::string& cluster
     empty.resource = scope.resource;
     one.copy = std::make_shared<Copy>(cluster, std::move(empty));
   }
-  const bool known = is_kept(one.copy->state());
+  const bool known = one.copy->state().is_there();
   one.open = true;
   auto close = [this, name] {
     KnownCopy& closed = copies_[name];
     closed.open = false;
-    if (!is_kept(closed.copy->state())) clusters_changed();
+    if (!closed.copy->state().is_there()) clusters_changed();
   };
   if (!known) clusters_changed();
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(*shared_, one.copy, scope, std::move(close)));
@@ -271,26 +266,6 @@ Task<Result<FleetPage>> SqliteFleetStore::list(FleetQuery query) const {
 
 Task<Result<void>> SqliteFleetStore::reach(StoreVersion wanted, TimePoint deadline) {
   return versions_.reach(runtime_.clock, wanted, deadline, [this] { return version(); });
-}
-
-std::vector<FleetCluster> SqliteFleetStore::clusters() const {
-  std::vector<FleetCluster> all;
-  for (const auto& [name, cluster] : clusters_) all.push_back(cluster);
-  return all;
-}
-
-std::vector<FleetScope> SqliteFleetStore::scopes() const {
-  std::vector<FleetScope> all;
-  for (const auto& [name, one] : copies_) {
-    const CopyState state = one.copy->state();
-    if (!one.open && !is_kept(state)) continue;
-    FleetScope scope;
-    scope.cluster = name.first;
-    scope.resource = state.resource;
-    scope.objects = state.fingerprint.count;
-    all.push_back(std::move(scope));
-  }
-  return all;
 }
 
 }  // namespace

@@ -29,8 +29,7 @@ SqliteStore::SqliteStore(Shared& shared, std::shared_ptr<Copy> copy, Scope scope
     : shared_(shared), copy_(std::move(copy)), scope_(std::move(scope)), on_close_(std::move(on_close)) {}
 
 ResourceVersion SqliteStore::version() const {
-  CopyState state = copy_->state();
-  return state.wanted != scope_.id() ? ResourceVersion() : ResourceVersion(std::move(state.position));
+  return copy_->state().version_for(scope_);
 }
 
 Result<ObjectPtr> SqliteStore::get(const ObjectKey& key) const {
@@ -75,11 +74,7 @@ Result<std::vector<InventoryEntry>> SqliteStore::measure(const ObjectKey& from, 
       measured.push_back(InventoryEntry{ObjectKey{std::string(query.text(0)), std::string(query.text(1))},
                                         EntryHash::of(query.body(2))});
     }
-    if (from == ObjectKey() && measured.size() < limit) {
-      Fingerprint all;
-      for (const InventoryEntry& entry : measured) all.add(entry.hash);
-      if (all != state.fingerprint) copy_->doubt();
-    }
+    if (from == ObjectKey() && measured.size() < limit && !state.is_sum_of(measured)) copy_->doubt();
     return measured;
   });
 }
