@@ -56,8 +56,7 @@ json::object access_status(const json::value& tree, const std::optional<std::str
   const auto decision = access.decide(question);
   json::object status{{"allowed", decision.allowed || is_open}};
   if (!decision.rule.empty()) {
-    status["reason"] = readable("the rule \"" + decision.rule + "\" allows it" +
-                                (question.path.empty() && !question.cluster ? ", of its clusters" : ""));
+    status["reason"] = readable(reason(question, decision));
   } else if (!decision.allowed && !is_open) {
     status["reason"] = readable(refusal(access.who(), question));
   }

@@ -16,12 +16,6 @@ namespace {
 constexpr Duration kReadinessHolds = std::chrono::seconds(1);
 constexpr std::size_t kCompressFrom = 128 * 1024;  // As kube-apiserver: below it costs more time than it saves.
 
-// Of all that is served: below a cluster's path, too, where clients look for it that know this cluster's alone.
-std::string_view without_cluster(std::string_view path) {
-  if (!path.starts_with(kClusters)) return path;
-  return path.substr(std::min(path.find('/', kClusters.size()), path.size()));
-}
-
 bool is_health(std::string_view path) {
   for (const std::string_view name : {"/livez", "/readyz", "/healthz"}) {
     if (path == name || (path.starts_with(name) && path[name.size()] == '/')) return true;
@@ -88,9 +82,9 @@ void ApiHandler::cut_watches() {
 Task<ApiResponse> ApiHandler::handle(ApiRequest request) {
   Target target = Target::parse(request.target);
   const std::string path = target.path;
-  if (const auto below = is_fleet_ ? without_cluster(path) : path; is_health(below)) {
-    co_return co_await health(request, std::string(below));
-  }
+  // Of all that is served: below a cluster's path, too, where clients look for it that know this cluster's alone.
+  if (std::string below = is_fleet_ ? FleetPath::parse(path).path : path; is_health(below))
+    co_return co_await health(request, std::move(below));
   auto exchange = ledger_->open(request, question_of(request.method, target));
   const auto cuts = cuts_;
   auto response = co_await answer(request, std::move(target), *exchange);

@@ -105,6 +105,11 @@ bool Access::knows(std::string_view cluster) const {
   return std::ranges::any_of(rules_, [&](const auto* rule) { return rule->has_cluster(cluster); });
 }
 
+std::string reason(const AccessQuestion& question, const Decision& decision) {
+  const bool of_some = question.path.empty() && !question.cluster;
+  return "the rule \"" + decision.rule + "\" allows it" + (of_some ? ", of its clusters" : "");
+}
+
 std::string refusal(const Identity& who, const AccessQuestion& question) {
   const std::string user = "User \"" + who.user + "\" cannot " + question.verb;
   if (!question.path.empty()) return user + " path \"" + question.path + "\"";

@@ -106,6 +106,9 @@ class Access {
 };
 using AccessPtr = std::shared_ptr<const Access>;
 
+// Why it is a yes: the rule, and whether of some clusters only.
+std::string reason(const AccessQuestion& question, const Decision& decision);
+
 // Kubernetes' words for a no: `User "jane" cannot list resource "pods" in API group "" in the namespace "c1.default"`.
 std::string refusal(const Identity& who, const AccessQuestion& question);
 

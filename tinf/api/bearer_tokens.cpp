@@ -4,8 +4,9 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <functional>
 #include <set>
+
+#include "tinf/object/text.h"
 
 namespace tinf::api {
 namespace {
@@ -42,13 +43,10 @@ std::optional<std::vector<std::string>> fields_of(std::string_view line) {
 
 std::vector<std::string> groups_of(std::string_view text) {
   std::vector<std::string> groups;
-  while (!text.empty()) {
-    const auto comma = std::min(text.find(','), text.size());
-    auto group = text.substr(0, comma);
+  for (std::string_view group : split(text, ',')) {
     while (group.starts_with(' ')) group.remove_prefix(1);
     while (group.ends_with(' ')) group.remove_suffix(1);
     if (!group.empty()) groups.emplace_back(group);
-    text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return groups;
 }
@@ -57,10 +55,7 @@ std::vector<std::string> groups_of(std::string_view text) {
 
 std::optional<std::string_view> bearer_token(std::string_view authorization) {
   constexpr std::string_view kScheme = "bearer ";  // Of any case: RFC 7235, 2.1.
-  const bool is_bearer =
-      std::ranges::equal(authorization.substr(0, kScheme.size()), kScheme, std::equal_to(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  if (!is_bearer) return std::nullopt;
+  if (lower_case(std::string(authorization.substr(0, kScheme.size()))) != kScheme) return std::nullopt;
   authorization.remove_prefix(kScheme.size());
   if (authorization.empty()) return std::nullopt;
   return authorization;

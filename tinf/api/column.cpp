@@ -45,11 +45,6 @@ boost::json::value text_or(std::string_view value, std::string_view otherwise) {
   return text(value.empty() ? otherwise : value);
 }
 
-std::string lower_case(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 std::string joined(const std::vector<std::string>& parts, std::string_view between) {
   std::string all;
   for (const auto& part : parts) {

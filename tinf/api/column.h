@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tinf/base/clock.h"
+#include "tinf/object/text.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -45,8 +46,6 @@ std::string scalar_at(const Tree& object, Path path);  // A string as it is, a n
 
 boost::json::value text(std::string_view value);
 boost::json::value text_or(std::string_view value, std::string_view otherwise);
-
-std::string lower_case(std::string text);  // ASCII.
 
 // Non-empty ones, with `between` in between.
 std::string joined(const std::vector<std::string>& parts, std::string_view between = ",");

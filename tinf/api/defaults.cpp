@@ -3,6 +3,7 @@
 #include "tinf/api/object_rules.h"
 #include "tinf/api/timestamp.h"
 #include "tinf/base/base64.h"
+#include "tinf/object/text.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -86,9 +87,7 @@ void apply_defaults(const ResourceType& type, json::value& tree, WallTime) {
   } else if (type.resource() == definitions_resource()) {
     auto& names = json_object_in(spec_of(tree), "names");
     const std::string kind(json_string_at(tree, {"spec", "names", "kind"}));
-    std::string singular = kind;
-    for (char& c : singular) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    set_default(names, "singular", json::string(singular));
+    set_default(names, "singular", json::string(lower_case(kind)));
     set_default(names, "listKind", json::string(kind + "List"));
     set_default(spec_of(tree), "conversion", json::object{{"strategy", "None"}});
   }

@@ -6,6 +6,7 @@
 #include "tinf/api/access_review.h"
 #include "tinf/api/columns.h"
 #include "tinf/api/fleet_question.h"
+#include "tinf/object/text.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -50,10 +51,8 @@ Status nothing_yet(const Resource& resource) {
 // Sorted, no doubles.
 std::vector<std::string> names_in(std::string_view text) {
   std::vector<std::string> names;
-  while (!text.empty()) {
-    const auto comma = text.find(',');
-    if (comma != 0) names.emplace_back(text.substr(0, comma));
-    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+  for (const std::string_view name : split(text, ',')) {
+    if (!name.empty()) names.emplace_back(name);
   }
   std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());

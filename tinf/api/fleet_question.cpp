@@ -5,6 +5,7 @@
 
 #include "tinf/api/fleet_form.h"
 #include "tinf/api/resource_type.h"
+#include "tinf/object/text.h"
 
 namespace tinf::api {
 namespace {
@@ -19,12 +20,6 @@ std::string verb_of(std::string_view method, const ResourcePath& path, const Que
   if (method == "PATCH") return "patch";
   if (method == "DELETE") return path.name.empty() ? "deletecollection" : "delete";
   return {};
-}
-
-std::string in_lower_case(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
-  return lower;
 }
 
 }  // namespace
@@ -76,7 +71,7 @@ AccessQuestion question_of(std::string_view method, const Target& target) {
                           path->namespace_name, path->name);
   }
   AccessQuestion question;
-  question.verb = in_lower_case(method);
+  question.verb = lower_case(std::string(method));
   question.path = target.path;
   question.cluster = fleet.cluster;
   return question;

@@ -6,21 +6,12 @@
 
 #include "tinf/base/base64.h"
 #include "tinf/object/selector.h"
+#include "tinf/object/text.h"
 
 namespace tinf::api {
 namespace {
 
 constexpr std::size_t kMostTerms = 8;
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const auto at = text.find(separator);
-    parts.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) return parts;
-    text.remove_prefix(at + 1);
-  }
-}
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';

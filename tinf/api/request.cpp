@@ -4,6 +4,8 @@
 #include <cctype>
 #include <charconv>
 
+#include "tinf/object/text.h"
+
 namespace tinf::api {
 namespace {
 
@@ -27,16 +29,6 @@ std::string decoded(std::string_view text, bool plus_is_space) {
     }
   }
   return result;
-}
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const auto at = text.find(separator);
-    parts.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) return parts;
-    text.remove_prefix(at + 1);
-  }
 }
 
 std::string without_blanks(std::string_view text) {
@@ -139,8 +131,7 @@ std::vector<MediaType> media_types(std::string_view header) {
     for (const auto piece : split(part, ';')) {
       std::string text = without_blanks(piece);
       if (media.type.empty()) {
-        std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-        media.type = std::move(text);
+        media.type = lower_case(std::move(text));
         continue;
       }
       const auto equals = text.find('=');

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "tinf/object/text.h"
 #include "tinf/patch/json.h"
 
 namespace tinf::api {
@@ -113,11 +114,6 @@ bool is_label(std::string_view text) {
          std::all_of(text.begin(), text.end(), [&](char c) { return plain(c) || c == '-'; });
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 }  // namespace
 
 bool is_later_version(const std::string& version, const std::string& other) {
@@ -213,7 +209,7 @@ Answer<std::vector<ResourceTypePtr>> types_of_definition(const json::value& defi
             std::move(field));
   };
   if (!plural.empty()) require_label(plural, "spec.names.plural");
-  if (!kind.empty()) require_label(lower(kind), "spec.names.kind");
+  if (!kind.empty()) require_label(lower_case(kind), "spec.names.kind");
   require(scope == "Namespaced" || scope == "Cluster", "FieldValueNotSupported",
           "Unsupported value: \"" + std::string(scope) + "\": supported values: \"Cluster\", \"Namespaced\"",
           "spec.scope");

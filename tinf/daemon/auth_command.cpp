@@ -55,8 +55,7 @@ int answer(const CanI& asked) {
     std::printf("no: %s\n", api::refusal(who, question).c_str());
     return 1;
   }
-  const bool of_some = question.path.empty() && !question.cluster;
-  std::printf("yes: the rule \"%s\" allows it%s\n", decision.rule.c_str(), of_some ? ", of its clusters" : "");
+  std::printf("yes: %s\n", api::reason(question, decision).c_str());
   return 0;
 }
 

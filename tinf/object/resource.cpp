@@ -3,24 +3,19 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cinttypes>
 #include <cstdio>
 #include <utility>
+
+#include "tinf/object/text.h"
 
 namespace tinf {
 namespace {
 
 constexpr std::size_t kLongestName = 253;  // Of a resource, as of anything in DNS.
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](unsigned char c) { return std::tolower(c); });
-  return result;
-}
-
 bool names(const ResourceInfo& info, const std::string& spelling) {
-  return info.resource.name == spelling || info.singular == spelling || lower(info.kind) == spelling ||
+  return info.resource.name == spelling || info.singular == spelling || lower_case(info.kind) == spelling ||
          std::find(info.short_names.begin(), info.short_names.end(), spelling) != info.short_names.end();
 }
 
@@ -69,7 +64,7 @@ bool ResourceInfo::has_verb(std::string_view verb) const {
 }
 
 Result<ResourceInfo> find_resource(const std::vector<ResourceInfo>& offered, std::string_view spelling) {
-  const std::string wanted = lower(spelling);
+  const std::string wanted = lower_case(std::string(spelling));
   const auto dot = wanted.find('.');
   const std::string name = wanted.substr(0, dot);
   const std::string rest = dot == std::string::npos ? "" : wanted.substr(dot + 1);  // "group" or "version.group"

@@ -63,11 +63,6 @@ ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std:
   return it ? std::move(*object) : Object::of_key(namespace_name, name);
 }
 
-std::string folded(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
-
 Result<std::vector<ObjectPtr>> in_key_order(std::vector<ObjectPtr> objects) {
   if (std::ranges::find(objects, nullptr) != objects.end())
     return Error(Code::Invalid, "a list holds a null object: nothing was stored");

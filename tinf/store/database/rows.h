@@ -66,9 +66,6 @@ std::vector<FleetCluster> clusters_of(const std::map<std::string, FleetCluster>&
 // What a body is as an object: its key and nothing else where it can no longer be read.
 ObjectPtr object_of(std::string_view namespace_name, std::string_view name, std::string_view body);
 
-// ASCII letters in their small form: what holds_text() does not tell apart.
-std::string folded(std::string text);
-
 // The set that replaces another, in key order. A set in pages may name a key twice; the later state wins.
 // Invalid: there is a null among them.
 Result<std::vector<ObjectPtr>> in_key_order(std::vector<ObjectPtr> objects);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tinf/object/text.h"
 #include "tinf/store/database/rows.h"
 #include "tinf/store/postgres/draft.h"
 
@@ -95,7 +96,7 @@ class PageReader {
         rows_(rows),
         labels_(required_labels(wanted.labels)),
         owner_(is_indexed_owner(wanted.owner) ? wanted.owner : ""),
-        search_(database::folded(wanted.search)) {
+        search_(lower_case(wanted.search)) {
     find_few();
   }
 

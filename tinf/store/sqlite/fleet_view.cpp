@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tinf/object/text.h"
 #include "tinf/store/sqlite/schema.h"
 #include "tinf/store/sqlite/sqlite_store.h"
 
@@ -118,7 +119,7 @@ class PageReader {
         so_far_(so_far),
         builder_(wanted, so_far.page),
         rows_(rows),
-        search_(is_plain_in_json(wanted.search) ? database::folded(wanted.search) : std::string()) {}
+        search_(is_plain_in_json(wanted.search) ? lower_case(wanted.search) : std::string()) {}
 
   // The part of the page that is of one copy. False: the page is full, or the slice.
   bool read(const CopyRow& copy, const ObjectKey& after) {
