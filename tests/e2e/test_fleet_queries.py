@@ -13,7 +13,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from real import (ApiServer, Churn, Daemon, Etcd, Kubectl, Mosquitto, Part, ScenarioCase, StoreFile, free_port, wait_until)
+from real import (ApiServer, Churn, Daemon, Etcd, Kubectl, Mosquitto, Part, ScenarioCase, StoreCase, StoreFile, free_port,
+                  wait_until)
 
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "follow_fleet.py"
 NAMED = "fleet.transport-informer.io/cluster"
@@ -219,24 +220,21 @@ class OptionsAsAKubeApiServerHasThem(ScenarioCase):
         self.assertEqual(all_of_them["remainingItemCount"], counted - 1)
 
 
-class AfterARestart(ScenarioCase):
+class AfterARestart(StoreCase):
     @classmethod
     def start_parts(cls):
         cls.api = cls.start_for_all(ApiServer(cls.start_for_all(Etcd())))
 
     def setUp(self):
-        self.broker = self.start(Mosquitto())
-        self.namespace = self.id().rpartition(".")[2].removeprefix("test_").replace("_", "-")[:60].strip("-")
-        self.api.put("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
-        self.path = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        super().setUp()
         folder = self.folder / self.namespace
         folder.mkdir()
-        self.file = StoreFile(folder / "fleet.db")
+        self.store = StoreFile(folder / "fleet.db")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def serve(self, *flags, options=""):
-        informer = self.informer("--serve", f"127.0.0.1:{self.port}", "--store", self.file.url + options, "-n", self.namespace, *flags,
+        informer = self.informer("--serve", f"127.0.0.1:{self.port}", "--store", self.store.url + options, "-n", self.namespace, *flags,
                                  output="none")
         informer.endpoint.wait_ready()
         return informer
@@ -280,7 +278,7 @@ class AfterARestart(ScenarioCase):
         self.api.add_config_maps(2, self.namespace)
         wait_until(lambda: len(listed(self.url, "/api/v1/configmaps")) == 2, 20, "both are there")
         watch = Watch(self.url, "/api/v1/configmaps", resourceVersion=version_of(self.url, "/api/v1/configmaps"))
-        self.assertEqual(self.file.change("UPDATE object SET body = 'nothing' WHERE name = 'item-00001'"), 1)
+        self.assertEqual(self.store.change("UPDATE object SET body = 'nothing' WHERE name = 'item-00001'"), 1)
         self.api.must("DELETE", f"{self.path}/item-00001")
         wait_until(lambda: watch.told(), 60, "it is told")
         self.assertEqual(watch.events[-1]["type"], "ERROR")
@@ -324,7 +322,7 @@ class AfterARestart(ScenarioCase):
         wait_until(lambda: seen() and int(seen()[-1][2]) >= int(end), 30, "the last change is told")
         one.kill()
         changes = {(kind, f"c1.{self.namespace}/{name}", str(version)) for version, kind, name in
-                   self.file.ask("SELECT version, type, name FROM changes WHERE version > ? AND resource = 'configmaps'", begin)}
+                   self.store.ask("SELECT version, type, name FROM changes WHERE version > ? AND resource = 'configmaps'", begin)}
         self.assertGreater(len(changes), 100, "otherwise the run has shown nothing")
         lines = [tuple(line) for line in seen()]
         self.assertEqual(changes - set(lines), set(), "missed")

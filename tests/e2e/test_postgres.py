@@ -1,23 +1,19 @@
 """What docs/storage.md promises of --store postgresql, on real parts: copies that are equal byte for byte, whatever befalls
 the database server, and several informers over one database that never undo each other's work.
-
-TINF_KILLS (default 20) is how often an informer is killed under load; TINF_KILLS_SEED repeats the moments of a failure.
 """
 
 import http.client
 import json
-import os
 import pathlib
 import random
 import threading
 import time
 import urllib.parse
 
-from real import (ApiServer, Churn, Copy, Daemon, Etcd, Kubectl, Mosquitto, Postgres, Relay, StoreCase, StoreDatabase, config_map,
-                  served, wait_until)
+from real import (ApiServer, Churn, Copy, Daemon, Etcd, Kubectl, Mosquitto, Postgres, Relay, RestartTests, StoreCase,
+                  StoreDatabase, config_map, served, wait_until)
+from real.restarts import KILLS, SEED
 
-KILLS = int(os.environ.get("TINF_KILLS", "20"))
-SEED = int(os.environ.get("TINF_KILLS_SEED", str(random.SystemRandom().randrange(1_000_000))))
 TAKEN_OVER = 60  # seconds: the lease, and what a busy machine adds
 
 
@@ -34,26 +30,11 @@ class PostgresCase(StoreCase):
         self.store = StoreDatabase(self.server)
 
 
-class Restarts(PostgresCase):
-    def test_after_a_restart_only_differences_travel(self):
-        provider, informer = self.synced(500)
-        whole = informer.endpoint.metric("tinf_transport_received_bytes_total")
-        before = self.store.version()
-        self.assertEqual(informer.terminate(), 0)
-        self.check_store()
-        self.change_behind_the_back()
-        self.start_again(informer)
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready()
-        self.check_store()
-        # Only now the differences are told: what was there came as initial adds, in the state that the database had.
-        told = sorted((kind, key[3]) for kind, key in informer.copy.changes[500:])
-        self.assertEqual(told, [("ADDED", "new"), ("ADDED", "old-00002"), ("DELETED", "old-00000"), ("DELETED", "old-00002"),
-                                ("MODIFIED", "old-00001")])
-        # The log says the same.
-        self.assertEqual(sorted(map(tuple, self.store.ask("SELECT type, name FROM changes WHERE version > %s", before))), told)
-        self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)  # The first one.
-        self.assertLess(informer.endpoint.metric("tinf_transport_received_bytes_total"), whole / 10)
+class Restarts(RestartTests, PostgresCase):
+    def let_go(self):
+        """As an administrator might who does not want to wait: the lease of a process that is known to be dead."""
+        if self.store.exists():
+            self.store.change("UPDATE process SET until = now()")
 
     def test_a_clean_end_leaves_the_cluster_to_the_next_one_at_once(self):
         provider, informer = self.synced()
@@ -63,54 +44,6 @@ class Restarts(PostgresCase):
         next_one.endpoint.wait_ready()
         self.assertEqual(next_one.endpoint.metric("tinf_informer_clusters_held_by_others"), 0)
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)
-
-    def test_killed_again_and_again_under_load_it_never_contradicts_itself(self):
-        print(f"\nseed {SEED}", flush=True)
-        dice = random.Random(SEED)
-        self.api.add_config_maps(200, self.namespace, prefix="still")
-        self.provider()
-        informer = self.follow()
-        churn = Churn(self.api, self.namespace, names=100, seed=SEED, labels=("dark", "light"), pause=0.0).start()
-        first, version, told, resumed = None, 0, 0, 0
-        try:
-            for number in range(KILLS):
-                # The length of a life, not a wait for anything: its beginning is killed as often as what follows.
-                time.sleep(dice.uniform(0.0, 0.2) if number % 3 == 0 else dice.uniform(0.2, 1.0))
-                informer.kill()
-                if self.store.exists():
-                    now = self.check_left(informer, number)
-                    self.assertGreaterEqual(now, version, f"kill {number}: versions went back")
-                    resumed += now > version
-                    first = first or now
-                    version = now
-                told += len(informer.copy.changes)
-                # As an administrator might who does not want to wait: the lease of a process that is known to be dead.
-                if self.store.exists():
-                    self.store.change("UPDATE process SET until = now()")
-                self.start_again(informer)
-        finally:
-            churn.stop()
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready()
-        self.check_store()
-        print(f"{KILLS} kills, {churn.done} writes, {told} lines, {version - (first or 0)} versions; {resumed} lives wrote",
-              flush=True)
-        # Otherwise the run has shown nothing.
-        self.assertGreater(resumed, KILLS // 4)
-
-    def check_left(self, informer, number):
-        """What a killed informer left: whole, and nothing missing that it had told of. Returns the version."""
-        self.assertEqual(self.store.faults(), [], f"kill {number}")
-        held = {(namespace, name): int(version) for namespace, name, version in
-                self.store.ask("SELECT namespace, name, resource_version FROM objects")}
-        gone = {tuple(row) for row in self.store.ask("SELECT namespace, name FROM changes WHERE type = 'DELETED'")}
-        for key, thing in informer.copy.objects("c1", "configmaps").items():
-            told = int(thing["metadata"]["resourceVersion"])
-            if key in held:
-                self.assertGreaterEqual(held[key], told, f"kill {number}: {key} was told in a newer state than is stored")
-            else:
-                self.assertIn(key, gone, f"kill {number}: {key} was told, and is not stored")
-        return self.store.version()
 
 
 class ServerCase(PostgresCase):

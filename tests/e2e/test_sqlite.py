@@ -1,30 +1,18 @@
 """What docs/storage.md promises of --store sqlite, on real parts: the file outlives its informer at any moment, only
 differences travel after that, and whatever befalls the file is said, waited for and made good.
-
-TINF_KILLS (default 20) is how often the informer is killed under load; TINF_KILLS_SEED repeats the moments of a failure.
 """
 
 import json
-import os
 import pathlib
-import random
 import re
 import resource
-import time
 
-from real import (ApiServer, Churn, Copy, Disk, Etcd, Mosquitto, ScenarioCase, StoreFile, as_text, served, unwritable,
-                  wait_until)
+from real import (ApiServer, Disk, Etcd, RestartTests, StoreCase, StoreFile, as_text, config_map, served, unwritable, wait_until)
 
-KILLS = int(os.environ.get("TINF_KILLS", "20"))
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "storage.md"
-SEED = int(os.environ.get("TINF_KILLS_SEED", str(random.SystemRandom().randrange(1_000_000))))
 
 
-def config_map(name, value="v", **metadata):
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"key": value}}
-
-
-class SqliteCase(ScenarioCase):
+class SqliteCase(StoreCase):
     """Each test has a broker, a namespace and a file of its own."""
 
     @classmethod
@@ -32,77 +20,22 @@ class SqliteCase(ScenarioCase):
         cls.api = cls.start_for_all(ApiServer(cls.start_for_all(Etcd())))
 
     def setUp(self):
-        self.broker = self.start(Mosquitto())
-        self.namespace = self.id().rpartition(".")[2].removeprefix("test_").replace("_", "-")[:60].strip("-")
-        self.api.put("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
-        self.path = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        super().setUp()
         folder = self.folder / f"file-{self.namespace}"
         folder.mkdir()
-        self.file = StoreFile(folder / "fleet.db")
-
-    def follow(self, *flags, file=None, resources="configmaps", **options):
-        words = [word for one in resources.split() for word in ("-r", one)]
-        return self.informer(*words, "-n", self.namespace, "--store", (file or self.file).url, *flags, **options)
-
-    def expected(self):
-        return served(self.api, "configmaps", self.namespace)
-
-    def wait_equal(self, informer, deadline=60):
-        informer.copy.wait_until_equal(self.expected, "c1", "configmaps", deadline)
-
-    def start_again(self, informer):
-        """After stop() or kill(): a life whose lines are counted anew."""
-        informer.copy = Copy(informer, begin=informer.written())
-        informer.start()
-
-    def check_file(self, file=None, expected=None):
-        """The file agrees with itself and is the API server's set byte for byte."""
-        file = file or self.file
-        self.assertEqual(file.faults(), [])
-        expected = {key: as_text(thing) for key, thing in (self.expected() if expected is None else expected).items()}
-        self.assertEqual(file.texts("c1", "configmaps"), expected)
-
-    def wait_file_equal(self, deadline=30):
-        """Without a handler: what the file says."""
-        def look():
-            return self.file.texts("c1", "configmaps") == {key: as_text(thing) for key, thing in self.expected().items()}
-        wait_until(look, deadline, "the file is the API server's set, byte for byte", every=0.1)
-
-    def change_behind_the_back(self):
-        """Of add_config_maps(prefix="old"): one of each kind of change."""
-        self.api.must("DELETE", f"{self.path}/old-00000")
-        self.api.put(self.path, config_map("old-00001", "changed"))
-        self.api.must("DELETE", f"{self.path}/old-00002")
-        self.api.put(self.path, config_map("old-00002", "made anew"))
-        self.api.put(self.path, config_map("new"))
+        self.store = StoreFile(folder / "fleet.db")
 
 
-class Restarts(SqliteCase):
-    def test_after_a_restart_only_differences_travel(self):
-        self.api.add_config_maps(500, self.namespace, prefix="old", size=1024)
-        provider = self.provider()
-        informer = self.follow()
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready()
-        whole = informer.endpoint.metric("tinf_transport_received_bytes_total")
-        before = self.file.version()
-        self.assertEqual(informer.terminate(), 0)
-        self.check_file()
-        self.change_behind_the_back()
-        self.start_again(informer)
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready()
-        self.check_file()
-        # Only now the differences are told: what was there came as initial adds, in the state that the file had.
-        self.assertEqual(sorted((kind, key[3]) for kind, key in informer.copy.changes[500:]),
-                         [("ADDED", "new"), ("ADDED", "old-00002"), ("DELETED", "old-00000"), ("DELETED", "old-00002"),
-                          ("MODIFIED", "old-00001")])
-        # The log says the same.
-        self.assertEqual(sorted(self.file.ask("SELECT type, name FROM changes WHERE version > ?", before)),
-                         sorted((kind, key[3]) for kind, key in informer.copy.changes[500:]))
-        self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)  # The first one.
-        again = informer.endpoint.metric("tinf_transport_received_bytes_total")
-        self.assertLess(again, whole / 10)
+class Restarts(RestartTests, SqliteCase):
+    def left(self):
+        """A copy: whoever opens a file that was left repairs it."""
+        return self.store.copied_to(self.folder / "left") if self.store.exists() else None
+
+    def check_left(self, left, informer, number):
+        if left.ask("SELECT count(*) FROM sqlite_schema")[0][0] == 0:  # Before it had begun.
+            self.assertEqual(informer.copy.refresh().changes, [])
+            return 0
+        return super().check_left(left, informer, number)
 
     def test_it_continues_after_provider_and_informer_were_both_away(self):
         self.api.add_config_maps(300, self.namespace, prefix="old", size=1024)
@@ -114,103 +47,39 @@ class Restarts(SqliteCase):
         self.change_behind_the_back()
         self.start_again(informer)
         # What the file holds is told before anybody else is there.
-        wait_until(lambda: self.file.ask("SELECT name, present FROM clusters") == [("c1", 0)], 10, "nobody has been heard of yet")
+        wait_until(lambda: self.store.ask("SELECT name, present FROM clusters") == [("c1", 0)], 10, "nobody has been heard of yet")
         provider.start()
         self.wait_equal(informer)
         informer.endpoint.wait_ready()
-        self.check_file()
+        self.check_store()
         self.assertEqual(len(informer.copy.changes), 300 + 5)
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 0)
         self.assertLess(informer.endpoint.metric("tinf_transport_received_bytes_total"), whole / 4)
-        self.assertEqual(self.file.ask("SELECT name, present, objects FROM clusters"), [("c1", 1, 299 + 1)])
+        self.assertEqual(self.store.ask("SELECT name, present, objects FROM clusters"), [("c1", 1, 299 + 1)])
 
     def test_without_output_it_is_ready_when_the_file_is_equal(self):
         self.api.add_config_maps(100, self.namespace, prefix="old")
         self.provider()
         informer = self.follow(output="none")
         informer.endpoint.wait_ready()
-        self.check_file()
+        self.check_store()
         informer.kill()
         self.change_behind_the_back()
         informer.start()
         informer.endpoint.wait_ready()
-        self.check_file()
+        self.check_store()
         self.assertEqual(informer.lines, [])
-
-    def test_killed_again_and_again_under_load_it_never_contradicts_itself(self):
-        print(f"\nseed {SEED}", flush=True)
-        dice = random.Random(SEED)
-        self.api.add_config_maps(200, self.namespace, prefix="still")
-        self.provider()
-        informer = self.follow()
-        churn = Churn(self.api, self.namespace, names=100, seed=SEED, labels=("dark", "light"), pause=0.0).start()
-        first, version, told, resumed = None, 0, 0, 0
-        try:
-            for number in range(KILLS):
-                # The length of a life, not a wait for anything: its beginning is killed as often as what follows.
-                time.sleep(dice.uniform(0.0, 0.2) if number % 3 == 0 else dice.uniform(0.2, 1.0))
-                informer.kill()
-                if self.file.path.exists():
-                    left = self.file.copied_to(self.folder / "left")
-                    now = self.check_left(left, informer, number)
-                    self.assertGreaterEqual(now, version, f"kill {number}: versions went back")
-                    resumed += now > version
-                    first = first or now
-                    version = now
-                told += len(informer.copy.changes)
-                self.start_again(informer)
-        finally:
-            churn.stop()
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready()
-        self.check_file()
-        print(f"{KILLS} kills, {churn.done} writes, {told} lines, {version - (first or 0)} versions; {resumed} lives wrote to the file", flush=True)
-        # Otherwise the run has shown nothing.
-        self.assertGreater(resumed, KILLS // 4)
-
-    def check_left(self, left, informer, number):
-        """What a killed informer left: whole, and nothing missing that it had told of. Returns the version."""
-        if left.ask("SELECT count(*) FROM sqlite_schema")[0][0] == 0:  # Before it had begun.
-            self.assertEqual(informer.copy.refresh().changes, [])
-            return 0
-        self.assertEqual(left.faults(), [], f"kill {number}; what it left is in {left.path}")
-        held = {(namespace, name): int(version) for namespace, name, version in
-                left.ask("SELECT namespace, name, resource_version FROM objects")}
-        gone = {(namespace, name) for namespace, name in left.ask("SELECT namespace, name FROM changes WHERE type = 'DELETED'")}
-        for key, thing in informer.copy.objects("c1", "configmaps").items():
-            told = int(thing["metadata"]["resourceVersion"])
-            if key in held:
-                self.assertGreaterEqual(held[key], told, f"kill {number}: {key} was told in a newer state than the file has")
-            else:
-                self.assertIn(key, gone, f"kill {number}: {key} was told, and is not in the file")
-        return left.version()
 
 
 class FaultCase(SqliteCase):
-    def synced(self, count=100, **options):
-        """(provider, informer) over some objects, ready."""
-        self.api.add_config_maps(count, self.namespace, prefix="old", size=1024)
-        provider = self.provider()
-        informer = self.follow(**options)
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready()
-        return provider, informer
-
     def refused(self, pattern, file=None):
         """An informer on this file ends by itself, and says so in one line."""
         status, lines, errors = self.run_to_end("informer", "--broker", self.broker.url, "-r", "configmaps", "--store",
-                                                (file or self.file).url)
+                                                (file or self.store).url)
         self.assertNotEqual(status, 0)
         self.assertEqual(lines, [])
         self.assertEqual(len(errors), 1, errors)
-        self.assertRegex(errors[0], rf"database {(file or self.file).path}: .*{pattern}")
-
-    def recovers(self, informer, provider):
-        """After the fault, by itself: equal, ready, only the first set was sent as a whole."""
-        self.wait_equal(informer)
-        informer.endpoint.wait_ready(60)
-        self.check_file()
-        self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)
+        self.assertRegex(errors[0], rf"database {(file or self.store).path}: .*{pattern}")
 
 
 class FileCannotBeWritten(FaultCase):
@@ -222,48 +91,48 @@ class FileCannotBeWritten(FaultCase):
         for number in range(60):
             self.api.put(self.path, config_map(f"large-{number}", "x" * 50_000))
         self.change_behind_the_back()
-        informer.wait_for_error(f"state=store-refuses .*database {self.file.path}: .*{pattern}", deadline=30, since=mark)
-        informer.endpoint.wait_not_ready(f"configmaps of c1 is not live: database {self.file.path}: .*{pattern}")
+        informer.wait_for_error(f"state=store-refuses .*database {self.store.path}: .*{pattern}", deadline=30, since=mark)
+        informer.endpoint.wait_not_ready(f"configmaps of c1 is not live: database {self.store.path}: .*{pattern}")
         # What was told is in the file.
         told = informer.copy.texts("c1", "configmaps")
-        self.assertEqual({key: text for key, text in self.file.texts("c1", "configmaps").items() if key in told}, told)
+        self.assertEqual({key: text for key, text in self.store.texts("c1", "configmaps").items() if key in told}, told)
         self.assertNotEqual(len(told), len(self.expected()))
         make_room(informer)
         self.recovers(informer, provider)
 
     def test_a_full_disk_is_said_and_waited_for(self):
         disk = self.start(Disk(megabytes=32))
-        self.file = StoreFile(disk.mount / "fleet.db")
+        self.store = StoreFile(disk.mount / "fleet.db")
         self.play_no_room(lambda informer: disk.fill(), "the disk is full: make room", lambda informer: disk.make_room())
 
     def test_a_file_that_may_not_grow_is_said_and_waited_for(self):
         def limit(informer, size):
             resource.prlimit(informer.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-        self.play_no_room(lambda informer: limit(informer, self.file.size() + 100_000), "reading or writing it failed: look after its disk, and after limits on the size of files",
+        self.play_no_room(lambda informer: limit(informer, self.store.size() + 100_000), "reading or writing it failed: look after its disk, and after limits on the size of files",
                           lambda informer: limit(informer, resource.RLIM_INFINITY))
 
     def test_a_locked_file_is_said_and_waited_for(self):
         provider, informer = self.synced()
-        with self.file.locked():
+        with self.store.locked():
             self.change_behind_the_back()
-            informer.endpoint.wait_not_ready(f"database {self.file.path}: another process has locked it: end that")
+            informer.endpoint.wait_not_ready(f"database {self.store.path}: another process has locked it: end that")
             self.assertEqual(len(informer.copy.refresh().changes), 100)
-            informer.wait_for_error(f"database {self.file.path}: another process has locked it")
+            informer.wait_for_error(f"database {self.store.path}: another process has locked it")
             # What comes to be known of a cluster waits as well.
             provider.kill()
             informer.wait_for_error("the cluster is away")
             provider.start()
-            informer.wait_for_error(f"informer: database {self.file.path}: another process has locked it.*cluster=c1")
+            informer.wait_for_error(f"informer: database {self.store.path}: another process has locked it.*cluster=c1")
             self.refused("another process .pid [0-9]+. writes to it")
         self.wait_equal(informer)
         informer.endpoint.wait_ready(60)
-        self.check_file()
+        self.check_store()
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 0)
-        wait_until(lambda: self.file.ask("SELECT name, present FROM clusters") == [("c1", 1)], 10, "what is known of the cluster is stored")
+        wait_until(lambda: self.store.ask("SELECT name, present FROM clusters") == [("c1", 1)], 10, "what is known of the cluster is stored")
 
     def test_a_locked_file_ends_the_start_and_does_not_hold_up_the_end(self):
         _, informer = self.synced()
-        with self.file.locked():
+        with self.store.locked():
             self.change_behind_the_back()
             informer.endpoint.wait_not_ready("another process has locked it")
             self.assertEqual(informer.terminate(), 0)  # Within 5 s, or it fails.
@@ -273,19 +142,19 @@ class FileCannotBeWritten(FaultCase):
 
     def test_a_lock_at_the_moment_of_the_end_does_not_hold_it_up(self):
         _, informer = self.synced()
-        with self.file.locked():
+        with self.store.locked():
             self.change_behind_the_back()
             informer.endpoint.wait_ready()
             self.assertEqual(informer.terminate(), 0)  # Within 5 s, or it fails.
-        self.assertEqual(self.file.faults(), [])
+        self.assertEqual(self.store.faults(), [])
 
 
 class FileCannotBeUsed(FaultCase):
     def test_what_cannot_be_a_file_is_refused_in_one_line(self):
         self.refused("No such file or directory.: the folder must exist", StoreFile(self.folder / "nowhere" / "fleet.db"))
-        (self.file.path.parent / "folder").mkdir()
-        self.refused("it cannot be opened: ", StoreFile(self.file.path.parent / "folder"))
-        text = StoreFile(self.file.path.parent / "text")
+        (self.store.path.parent / "folder").mkdir()
+        self.refused("it cannot be opened: ", StoreFile(self.store.path.parent / "folder"))
+        text = StoreFile(self.store.path.parent / "text")
         text.path.write_text("no database, but somebody's letter. " * 500)
         before = text.path.read_bytes()
         self.refused("it is no SQLite database: name another file", text)
@@ -294,9 +163,9 @@ class FileCannotBeUsed(FaultCase):
     def test_what_this_user_may_not_write_is_refused_in_one_line(self):
         _, informer = self.synced()
         self.assertEqual(informer.terminate(), 0)
-        with unwritable(self.file.path):
+        with unwritable(self.store.path):
             self.refused("it cannot be written: give this user the right|it cannot be opened: ")
-        other = self.file.path.parent / "other"
+        other = self.store.path.parent / "other"
         other.mkdir()
         with unwritable(other):
             self.refused("other/fleet.db-lock cannot be made .*this user may write in it", StoreFile(other / "fleet.db"))
@@ -304,17 +173,17 @@ class FileCannotBeUsed(FaultCase):
         self.wait_equal(informer)
 
     def test_the_file_of_another_program_or_of_a_newer_one_is_refused_and_left_alone(self):
-        other = StoreFile(self.file.path.parent / "other.db")
+        other = StoreFile(self.store.path.parent / "other.db")
         other.change("CREATE TABLE letters(text)")
         before = other.path.read_bytes()
         self.refused("it holds another program's tables: name another file", other)
         self.assertEqual(other.path.read_bytes(), before)
         _, informer = self.synced()
         self.assertEqual(informer.terminate(), 0)
-        self.file.change("PRAGMA user_version = 99")
-        before = self.file.path.read_bytes()
+        self.store.change("PRAGMA user_version = 99")
+        before = self.store.path.read_bytes()
         self.refused("its schema has version 99, this program knows up to 2: use the newer program, or another file")
-        self.assertEqual(self.file.path.read_bytes(), before)
+        self.assertEqual(self.store.path.read_bytes(), before)
 
     def test_a_second_informer_on_the_same_file_is_refused_and_the_first_goes_on(self):
         provider, informer = self.synced()
@@ -329,31 +198,31 @@ class FileWasAltered(FaultCase):
         for what in ("a body", "a page"):
             with self.subTest(what):
                 self.assertEqual(informer.terminate(), 0)
-                content = bytearray(self.file.path.read_bytes())
+                content = bytearray(self.store.path.read_bytes())
                 at = content.index(as_text(self.expected()[(self.namespace, "old-00050")])[-700:].encode())
                 if what == "a body":
                     content[at:at + 100] = b"x" * 100
                 else:
                     at -= at % 16384
                     content[at:at + 16384] = b"\xff" * 16384
-                self.file.path.write_bytes(content)
+                self.store.path.write_bytes(content)
                 self.start_again(informer)
                 if what == "a page":
-                    informer.wait_for_error(f"database {self.file.path}: it is damaged: move it and its -wal file away and start again")
-                    informer.endpoint.wait_not_ready(f"database {self.file.path}: it is damaged: move it")
+                    informer.wait_for_error(f"database {self.store.path}: it is damaged: move it and its -wal file away and start again")
+                    informer.endpoint.wait_not_ready(f"database {self.store.path}: it is damaged: move it")
                     # As the message says.
                     self.assertEqual(informer.terminate(), 0)
                     for part in ("", "-wal"):
-                        self.file.path.with_name(f"fleet.db{part}").unlink(missing_ok=True)
+                        self.store.path.with_name(f"fleet.db{part}").unlink(missing_ok=True)
                     self.start_again(informer)
                 informer.copy.wait_synced("c1", "configmaps")
                 informer.endpoint.wait_ready()
-                self.check_file()
+                self.check_store()
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 2)
 
     def test_what_is_altered_with_sql_behind_its_back_is_found_and_repaired(self):
         provider, informer = self.synced(200)
-        change = self.file.change
+        change = self.store.change
         mark = len(informer.errors)
         key = f"WHERE namespace = '{self.namespace}' AND name ="
         altered = [change(f"UPDATE object SET body = replace(body, 'filling', 'felling') {key} 'old-00150'"),
@@ -365,27 +234,27 @@ class FileWasAltered(FaultCase):
                           " FROM object WHERE name < 'old-00003' AND name > 'b'")]
         self.assertEqual(altered, [1, 1, 1, 1, 3])
         informer.wait_for_error("a store differs from what was received: it is repaired", 35, since=mark)
-        self.wait_file_equal(10)
-        self.assertEqual(self.file.faults(log=False), [])
+        self.wait_stored(deadline=10)
+        self.assertEqual(self.store.faults(log=False), [])
         informer.endpoint.wait_ready()
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)
         mark = len(informer.errors)
         self.assertEqual(change("DELETE FROM object WHERE name <> 'old-00007'"), 199)
         informer.wait_for_error("a store differs from what was received: it is repaired", 35, since=mark)
-        self.wait_file_equal(10)
-        self.assertEqual(self.file.faults(log=False), [])
+        self.wait_stored(deadline=10)
+        self.assertEqual(self.store.faults(log=False), [])
         informer.endpoint.wait_ready()
 
     def test_what_was_altered_with_sql_while_it_was_away_is_repaired(self):
         provider, informer = self.synced(200)
         self.assertEqual(informer.terminate(), 0)
-        self.file.change("UPDATE object SET body = replace(body, 'filling', 'felling') WHERE name = 'old-00001'")
-        self.file.change("DELETE FROM object WHERE name = 'old-00002'")
-        self.file.change("UPDATE object SET name = 'zz' WHERE name = 'old-00003'")
+        self.store.change("UPDATE object SET body = replace(body, 'filling', 'felling') WHERE name = 'old-00001'")
+        self.store.change("DELETE FROM object WHERE name = 'old-00002'")
+        self.store.change("UPDATE object SET name = 'zz' WHERE name = 'old-00003'")
         self.start_again(informer)
         informer.endpoint.wait_ready()
-        self.wait_file_equal()
-        self.assertEqual(self.file.faults(log=False), [])
+        self.wait_stored(deadline=30)
+        self.assertEqual(self.store.faults(log=False), [])
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), 1)
 
 
@@ -422,21 +291,21 @@ class WhatIsAskedFor(SqliteCase):
             informer.copy.wait_synced(name, "configmaps", "services")
         informer.endpoint.wait_ready()
         here, away = {("c1", "configmaps"): 120, ("c1", "services"): 1}, {("c2", "configmaps"): 120, ("c2", "services"): 1}
-        self.assertEqual(self.file.copies(), here | away)
+        self.assertEqual(self.store.copies(), here | away)
         self.assertEqual(providers["c2"].terminate(), 0)
         del here["c1", "services"]
         informer = self.follow_again(informer)
         informer.wait_for_error("not asked for any more: its copy was deleted cluster=c1 resource=services")
-        self.assertEqual(self.file.copies(), here | away)
-        self.assertEqual(self.file.ask("SELECT type, name FROM changes WHERE resource = 'services' AND cluster = 'c1' ORDER BY version"),
+        self.assertEqual(self.store.copies(), here | away)
+        self.assertEqual(self.store.ask("SELECT type, name FROM changes WHERE resource = 'services' AND cluster = 'c1' ORDER BY version"),
                          [("ADDED", "one"), ("DELETED", "one")])
-        self.assertEqual(self.file.ask("SELECT name, present, objects FROM clusters ORDER BY name"), [("c1", 1, 120), ("c2", 0, 121)])
+        self.assertEqual(self.store.ask("SELECT name, present, objects FROM clusters ORDER BY name"), [("c1", 1, 120), ("c2", 0, 121)])
         providers["c2"].start()
         informer.wait_for_error("not asked for any more: its copy was deleted cluster=c2 resource=services")
         informer.copy.wait_synced("c2", "configmaps")
         informer.endpoint.wait_ready()
-        self.assertEqual(self.file.copies(), {key: count for key, count in (here | away).items() if key[1] == "configmaps"})
-        self.check_file()
+        self.assertEqual(self.store.copies(), {key: count for key, count in (here | away).items() if key[1] == "configmaps"})
+        self.check_store()
 
     def test_another_selector_or_metadata_only_on_the_same_file_becomes_equal(self):
         provider = self.provider()
@@ -447,35 +316,35 @@ class WhatIsAskedFor(SqliteCase):
         dark = served(self.api, "configmaps", self.namespace, "labelSelector=shade%3Ddark")
         self.assertEqual(len(dark), 60)
         informer = self.follow_again(informer, "-l", "shade=dark")
-        self.check_file(expected=dark)
+        self.check_store(expected=dark)
         # To leave out what is there costs no objects.
         self.assertLess(informer.endpoint.metric("tinf_transport_received_bytes_total"), whole / 4)
         self.assertEqual(provider.endpoint.metric("tinf_provider_snapshots_total"), first)
         informer = self.follow_again(informer, "-l", "shade=nothing")
-        self.check_file(expected={})
+        self.check_store(expected={})
         # Where nothing is held, no position of another question is gone on from.
         informer = self.follow_again(informer)
-        self.check_file()
+        self.check_store()
         plain = self.informer("-r", "configmaps", "-n", self.namespace, "--metadata-only", "--client-id", "plain")
         plain.copy.wait_synced("c1", "configmaps")
         informer = self.follow_again(informer, "--metadata-only")
         metadata = plain.copy.texts("c1", "configmaps")
         self.assertEqual(len(metadata), 120 + ((self.namespace, "kube-root-ca.crt") in metadata))
         self.assertNotIn("data", plain.copy.objects("c1", "configmaps")[self.namespace, "old-00000"])
-        self.assertEqual(self.file.texts("c1", "configmaps"), metadata)
-        self.assertEqual(self.file.faults(), [])
+        self.assertEqual(self.store.texts("c1", "configmaps"), metadata)
+        self.assertEqual(self.store.faults(), [])
         informer = self.follow_again(informer)
-        self.check_file()
+        self.check_store()
 
     def check_gizmos(self, version):
         expected = served(self.api, f"gizmos.{version}.kept.example.com", self.namespace)
         self.assertEqual(len(expected), 20)
 
         def held():
-            return {key: json.loads(text) for key, text in self.file.texts("c1", "gizmos", "kept.example.com").items()}
+            return {key: json.loads(text) for key, text in self.store.texts("c1", "gizmos", "kept.example.com").items()}
         wait_until(lambda: held() == expected, 60, f"the gizmos of {version} are there", every=0.1)
-        self.assertEqual(self.file.faults(), [])
-        self.assertEqual(self.file.ask("SELECT DISTINCT api_version FROM objects WHERE resource = 'gizmos'"), [(version,)])
+        self.assertEqual(self.store.faults(), [])
+        self.assertEqual(self.store.ask("SELECT DISTINCT api_version FROM objects WHERE resource = 'gizmos'"), [(version,)])
 
     def test_a_definition_whose_version_moves_takes_its_copy_along(self):
         definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -512,7 +381,7 @@ class WhatIsAskedFor(SqliteCase):
         self.start_again(informer)
         informer.endpoint.wait_ready()
         self.check_gizmos("v1")
-        self.assertEqual(self.file.copies(), {("c1", "gizmos"): 20})
+        self.assertEqual(self.store.copies(), {("c1", "gizmos"): 20})
 
 
 class ForSqlUsers(SqliteCase):
@@ -544,7 +413,7 @@ class ForSqlUsers(SqliteCase):
         self.provider("--allow", "events")
         informer = self.follow(resources="pods deployments.apps events")
         informer.endpoint.wait_ready()
-        ask = self.file.ask
+        ask = self.store.ask
         for view, columns in views.items():
             ask(f"SELECT {', '.join(columns)} FROM {view}")
         images, unavailable, shop = queries
@@ -566,7 +435,7 @@ class ForSqlUsers(SqliteCase):
         changes = "SELECT type, previous FROM changes WHERE resource = 'pods' AND name = 'pod-0' ORDER BY version"
         wait_until(lambda: len(ask(changes)) == 2, 10, "the change is in the log")
         self.assertEqual(ask(changes), [("ADDED", None), ("MODIFIED", before)])
-        self.assertEqual(self.file.faults(), [])
+        self.assertEqual(self.store.faults(), [])
         # The application's objects are found by their label, not by reading all.
         plan = " ".join(row[3] for row in ask(f"EXPLAIN QUERY PLAN {shop}"))
         self.assertRegex(plan, "SEARCH label USING PRIMARY KEY")

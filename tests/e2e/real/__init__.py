@@ -55,7 +55,7 @@ The parts, each with start(), stop(), kill(), restart(), pause(), resume(), runn
   Kubectl     run(), json(), apply(); version "new" or "old" (Debian's), for a kubeconfig or a plain server URL
 
 ScenarioCase is a RealTestCase with provider() and informer(), which give the flags that every test repeats; StoreCase one
-about a store that outlives its informers.
+about a store that outlives its informers, and RestartTests what every such store is put to.
 """
 
 from . import menagerie, transcript
@@ -77,6 +77,7 @@ from .part import Part, PartFailed
 from .ports import free_port
 from .postgres import Postgres, postgres_program
 from .relay import Relay
+from .restarts import RestartTests
 from .scenario import ScenarioCase
 from .store_case import StoreCase, config_map
 from .store_database import StoreDatabase
@@ -86,7 +87,7 @@ from .waiting import Deadline, wait_until
 from .witness import Witness
 
 __all__ = ["ApiServer", "Authority", "Churn", "ClientGo", "Copy", "Daemon", "Deadline", "Disk", "Endpoint", "Etcd", "Kubectl",
-           "Mosquitto", "NatsServer", "Part", "PartFailed", "Postgres", "RealTestCase", "Relay", "ScenarioCase", "StoreCase",
+           "Mosquitto", "NatsServer", "Part", "PartFailed", "Postgres", "RealTestCase", "Relay", "RestartTests", "ScenarioCase", "StoreCase",
            "StoreDatabase", "StoreFile", "Tally", "Witness", "as_text", "build_client_go", "config_map", "difference",
            "free_port", "kube_program", "menagerie", "postgres_program", "program", "served", "transcript", "unwritable",
            "wait_until", "write_kubeconfig"]

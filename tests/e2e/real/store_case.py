@@ -22,9 +22,10 @@ class StoreCase(ScenarioCase):
         self.api.put("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
         self.path = f"/api/v1/namespaces/{self.namespace}/configmaps"
 
-    def follow(self, *flags, store=None, **options):
-        """An informer of the namespace's configmaps over the store; store: another URL of it."""
-        return self.informer("-r", "configmaps", "-n", self.namespace, "--store", store or self.store.url, *flags,
+    def follow(self, *flags, store=None, resources="configmaps", **options):
+        """An informer of these resources of the namespace over the store; store: another URL of it."""
+        words = [word for one in resources.split() for word in ("-r", one)]
+        return self.informer(*words, "-n", self.namespace, "--store", store or self.store.url, *flags,
                              environment=self.store.environment(), **options)
 
     def expected(self):
@@ -44,10 +45,10 @@ class StoreCase(ScenarioCase):
             return self.store.texts(cluster, "configmaps") == {key: as_text(thing) for key, thing in self.expected().items()}
         wait_until(look, deadline, "the store has the API server's set, byte for byte", every=0.1)
 
-    def check_store(self, cluster="c1"):
-        """The store agrees with itself and is the API server's set byte for byte."""
+    def check_store(self, cluster="c1", expected=None):
+        """The store agrees with itself and is the API server's set, or `expected`, byte for byte."""
         self.assertEqual(self.store.faults(), [])
-        expected = {key: as_text(thing) for key, thing in self.expected().items()}
+        expected = {key: as_text(thing) for key, thing in (self.expected() if expected is None else expected).items()}
         self.assertEqual(self.store.texts(cluster, "configmaps"), expected)
 
     def synced(self, count=100, **options):

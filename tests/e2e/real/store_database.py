@@ -52,6 +52,10 @@ class StoreDatabase:
     def version(self):
         return int(self.ask("SELECT version FROM clock")[0][0])
 
+    def changed_since(self, version):
+        """[(type, name)] of what the log retains, sorted"""
+        return sorted(map(tuple, self.ask("SELECT type, name FROM changes WHERE version > %s", version)))
+
     def texts(self, cluster, resource, group=""):
         """{(namespace, name): bytes of the object as text}"""
         rows = self.ask("SELECT namespace, name, object::text FROM objects WHERE cluster = %s AND resource = %s AND api_group = %s",

@@ -21,6 +21,12 @@ class StoreFile:
     def url(self):
         return f"sqlite://{self.path}"
 
+    def environment(self):
+        return {}
+
+    def exists(self):
+        return self.path.exists()
+
     def ask(self, sql, *values):
         """All rows, without ever writing."""
         connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)
@@ -40,6 +46,10 @@ class StoreFile:
 
     def version(self):
         return self.ask("SELECT value FROM meta WHERE name = 'version'")[0][0]
+
+    def changed_since(self, version):
+        """[(type, name)] of what the log retains, sorted"""
+        return sorted(self.ask("SELECT type, name FROM changes WHERE version > ?", version))
 
     def texts(self, cluster, resource, group=""):
         """{(namespace, name): bytes of the object as text}"""
